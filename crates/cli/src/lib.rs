@@ -1,0 +1,1 @@
+//! The ailayer binary: services, supervisor, paying client, verifier.

@@ -1,0 +1,1 @@
+//! What every AILayer service stands on: configuration, telemetry, tasks, RPC stacks, errors.

@@ -1,0 +1,1 @@
+//! PostgreSQL pool, migrations and the cursor, inbox and outbox shared by the services.

@@ -1,0 +1,1 @@
+//! Repository chores: generate protobuf code, check architecture.

@@ -1,0 +1,1 @@
+//! Quotes, jobs and settlement: sells model answers for bitcoin.

@@ -1,0 +1,1 @@
+//! Follows the Bitcoin chain: headers, confirmations with proofs, broadcast, fees.

@@ -1,0 +1,1 @@
+//! Loads ONNX models and serves them over the Open Inference Protocol.

@@ -1,0 +1,1 @@
+//! The Lightning node: hold invoices, payments, channels and their event log.

@@ -1,0 +1,1 @@
+//! Process manager of a private development network: bitcoind, ElectrumX, PostgreSQL.
