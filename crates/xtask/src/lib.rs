@@ -1,1 +1,0 @@
-//! Repository chores: generate protobuf code, check architecture.
