@@ -8,7 +8,8 @@ mod make;
 mod verify;
 
 pub use make::{
-    MakeProofError, NodeReader, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof, root_at,
+    MakeProofError, NodeReader, consistency_nodes, consistency_proof, inclusion_nodes, inclusion_proof,
+    root_at,
 };
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 

@@ -4,9 +4,9 @@ use super::*;
 
 const GOLDEN: &str = "example.com/log
 3
-rrbK/idLcKFPsGel5VeCZNsPqbUa9eC6FZFY8yngbnc=
+rra8/idLcKFPsGel5VeCZNsPqbUa9eC6FZFY8yngbnc=
 
-— example.com/log golden
+— example.com/log cC88cE3KySjA0NLY4rvGBk1J9HAqdgdFpVQWalOhs2BrlxW+BdZImnLXblam2zA27pBcm16Cyf+yXUYrTsigkbI+Pgw=
 ";
 
 fn log() -> Signer {
@@ -29,7 +29,8 @@ fn golden_checkpoint() {
 #[test]
 fn malformed_bodies_are_refused() {
     let body = checkpoint().body();
-    let refused = |body: String, error: CheckpointError| assert_eq!(Checkpoint::parse(&body), Err(error), "{body:?}");
+    let refused =
+        |body: String, error: CheckpointError| assert_eq!(Checkpoint::parse(&body), Err(error), "{body:?}");
     refused(String::new(), CheckpointError::Lines);
     refused(body.trim_end().into(), CheckpointError::Lines);
     refused(format!("{body}extension\n"), CheckpointError::Lines);

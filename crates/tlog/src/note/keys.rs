@@ -148,7 +148,7 @@ impl Verifier {
 
     /// The 32 bytes of the Ed25519 public key.
     #[must_use]
-    pub const fn public_key(&self) -> &[u8; 32] {
+    pub fn public_key(&self) -> &[u8; 32] {
         self.key.as_bytes()
     }
 
@@ -221,7 +221,7 @@ impl Signer {
     /// Signs a note's text, final newline included.
     #[must_use]
     pub fn sign(&self, text: &str) -> NoteSignature {
-        let signature = self.key.sign(text.as_bytes()).to_vec();
+        let signature = self.key.sign(text.as_bytes()).to_bytes().to_vec();
         NoteSignature { name: self.verifier.name.clone(), key_id: self.verifier.key_id, signature }
     }
 }

@@ -35,7 +35,8 @@ pub(crate) fn grow(leaves: &[NodeHash]) -> (Frontier, std::collections::HashMap<
 
 /// The eight entries of the reference tree that Certificate Transparency implementations test with.
 pub(crate) fn reference_entries() -> Vec<Vec<u8>> {
-    let entries = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+    let entries =
+        ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
     entries.iter().map(|entry| hex::decode(entry).expect("hex")).collect()
 }
 
@@ -82,7 +83,8 @@ fn a_frontier_is_taken_up_from_stored_nodes() {
         let leaves = leaves(size + 1);
         let (last, before) = leaves.split_last().expect("one more");
         let (mut grown, nodes) = grow(before);
-        let read = frontier_nodes(size).expect("size").iter().map(|id| nodes[&(id.level, id.index)]).collect();
+        let read =
+            frontier_nodes(size).expect("size").iter().map(|id| nodes[&(id.level, id.index)]).collect();
         let mut resumed = Frontier::try_new(size, read).expect("fits");
         assert_eq!(resumed, grown);
         assert_eq!(resumed.append(*last), grown.append(*last));
