@@ -1,0 +1,85 @@
+//! The in-flight limit: more calls than the process can carry are shed at once, loudly.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::status_body::respond;
+use crate::error::{ErrorReason, Failure};
+use crate::telemetry::{Counter, counter};
+
+/// Health checks must be answered most of all when the server is full.
+const ALWAYS_ADMITTED: &str = "/grpc.health.v1.Health/";
+
+/// Makes [`InFlight`] services that share one limit, over all connections.
+#[derive(Debug, Clone)]
+pub struct InFlightLayer {
+    permits: Arc<Semaphore>,
+    shed: Counter,
+}
+
+impl InFlightLayer {
+    /// At most `limit` calls at once.
+    pub fn new(limit: usize) -> Self {
+        let shed = counter("ailayer.rpc.server.shed", "{request}", "Calls refused because the server was full.");
+        Self { permits: Arc::new(Semaphore::new(limit)), shed }
+    }
+}
+
+impl<S> Layer<S> for InFlightLayer {
+    type Service = InFlight<S>;
+    fn layer(&self, inner: S) -> InFlight<S> {
+        InFlight { inner, permits: Arc::clone(&self.permits), shed: self.shed.clone() }
+    }
+}
+
+/// Holds a permit until the inner service has answered; a stream counts until its first message is due.
+#[derive(Debug, Clone)]
+pub struct InFlight<S> {
+    inner: S,
+    permits: Arc<Semaphore>,
+    shed: Counter,
+}
+
+impl<S> Service<Request<Body>> for InFlight<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.uri().path().starts_with(ALWAYS_ADMITTED) {
+            return self.inner.call(request).boxed();
+        }
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => {
+                let call = self.inner.call(request);
+                async move {
+                    let answer = call.await;
+                    drop(permit);
+                    answer
+                }
+                .boxed()
+            }
+            Err(_) => {
+                self.shed.add(1, &[]);
+                let failure = Failure::new(ErrorReason::Overloaded, "too many requests in flight");
+                async move { Ok(respond(failure)) }.boxed()
+            }
+        }
+    }
+}
