@@ -29,10 +29,10 @@ async fn a_panic_stops_the_owner() {
     assert!(matches!(tasks.join().await, Err(TasksError::Panicked { name: "panics" })));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn what_does_not_stop_is_aborted_by_name() {
     let shutdown = Shutdown::new();
-    let tasks = Tasks::new(shutdown.clone(), Duration::from_secs(5));
+    let tasks = Tasks::new(shutdown.clone(), Duration::from_millis(50));
     tasks.spawn("deaf", std::future::pending());
     shutdown.trigger();
     assert!(matches!(tasks.join().await, Err(TasksError::Aborted(names)) if names == ["deaf"]));
