@@ -1,7 +1,8 @@
 """The computation of a BERT sentence encoder as an ONNX graph.
 
-The shape of each block is the one that ONNX Runtime recognises and replaces by a fused kernel (embedding with layer
-normalisation, attention with its mask, skip with layer normalisation, GELU with bias), so keep the order of its nodes.
+ONNX Runtime fuses what pays: layer by layer it makes one kernel of GELU with its bias and one of the scaled attention
+products. Declaring shapes so that it also fuses the skip connections with their normalisation was tried and was slower
+on a CPU (31 ms against 18 ms of 270 ms for eight texts of 128 tokens). Three quarters of the time are matrix products.
 """
 
 import numpy as np
@@ -64,7 +65,7 @@ class Encoder:
         }
         words = g.add("Gather", [tables["word"], "input_ids"], "embeddings/words", axis=0)
         types = g.add("Gather", [tables["token_type"], "token_type_ids"], "embeddings/types", axis=0)
-        # One-dimensional [seq]: the fused embedding kernel needs it so.
+        # One-dimensional, as Slice demands of its `ends`; a scalar taken with Gather breaks under ONNX Runtime's fusions.
         length = g.add("Shape", ["input_ids"], "embeddings/length", start=1, end=2)
         positions = g.add("Slice", [tables["position"], g.ints("zero", [0]), length, g.ints("axis_0", [0])], "embeddings/positions")
         total = g.add("Add", [g.add("Add", [words, types], "embeddings/words_and_types"), positions], "embeddings/sum")
