@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod crash;
+pub mod crypto;
 pub mod error;
 pub mod health;
 pub mod server;

@@ -1,0 +1,3 @@
+//! Behaviour of the platform across processes' boundaries.
+
+mod telemetry;
