@@ -1,0 +1,232 @@
+//! What the gateway is asked and answers.
+
+use ailayer_primitives::{
+    AmountMsat, Digest, JobId, JobToken, Network, PaymentHash, RequestId, UnixMs, UnixS,
+};
+use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_receipt::GatewayKey;
+
+use super::{JobState, READ, ReceiptPromise};
+use crate::CallError;
+
+/// The seller, as it announces itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seller {
+    /// The network money moves on.
+    pub network: Network,
+    /// The key that signs quotes and receipts.
+    pub gateway_key: GatewayKey,
+    /// The audit log's verification key in signed-note form.
+    pub log_verification_key: String,
+    /// The Lightning node's public key.
+    pub node_id: [u8; 33],
+    /// Where the Lightning node listens; may be empty.
+    pub node_addresses: Vec<String>,
+    /// The software version.
+    pub version: String,
+}
+
+impl Seller {
+    pub(super) fn read(info: pb::GetInfoResponse) -> Result<Self, CallError> {
+        Ok(Self {
+            network: READ.network(info.network)?,
+            gateway_key: READ.parse("gateway_key", &info.gateway_key)?,
+            log_verification_key: info.log_verification_key,
+            node_id: READ.bytes("node_id", &info.node_id)?,
+            node_addresses: info.node_addresses,
+            version: info.version,
+        })
+    }
+}
+
+/// A model that is for sale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelOffer {
+    /// The model's name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// The SHA-256 of the model file.
+    pub digest: Digest,
+    /// What it does, e.g. "embedding".
+    pub kind: String,
+    /// The price of each call.
+    pub price_per_call: AmountMsat,
+    /// The price of each input token.
+    pub price_per_token: AmountMsat,
+    /// The longest text in tokens.
+    pub max_input_tokens: u32,
+    /// The most texts in one job.
+    pub max_items: u32,
+    /// The longest text in bytes.
+    pub max_text_bytes: u32,
+    /// The numbers in one embedding.
+    pub dimensions: u32,
+}
+
+impl ModelOffer {
+    pub(super) fn read(model: pb::ModelOffer) -> Result<Self, CallError> {
+        Ok(Self {
+            name: model.name,
+            version: model.version,
+            digest: Digest::new(READ.bytes("digest", &model.digest)?),
+            kind: model.kind,
+            price_per_call: READ.amount("price_per_call_msat", model.price_per_call_msat)?,
+            price_per_token: READ.amount("price_per_token_msat", model.price_per_token_msat)?,
+            max_input_tokens: model.max_input_tokens,
+            max_items: model.max_items,
+            max_text_bytes: model.max_text_bytes,
+            dimensions: model.dimensions,
+        })
+    }
+}
+
+/// What a buyer asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The idempotency key: make it once, keep it, repeat it.
+    pub request_id: RequestId,
+    /// The model's name.
+    pub model_name: String,
+    /// The version; empty for the newest.
+    pub model_version: String,
+    /// The texts to embed.
+    pub texts: Vec<String>,
+    /// Cuts texts longer than the model reads instead of refusing them.
+    pub truncate: bool,
+    /// The network the buyer pays on.
+    pub network: Network,
+}
+
+/// A job's id and the token that opens it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobKey {
+    /// The id.
+    pub job_id: JobId,
+    /// The token.
+    pub token: JobToken,
+}
+
+impl JobKey {
+    pub(super) fn to_proto(self) -> pb::JobKey {
+        pb::JobKey { job_id: self.job_id.to_string(), job_token: self.token.expose().to_vec() }
+    }
+}
+
+/// A quote with its invoice, not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Opens the job.
+    pub key: JobKey,
+    /// The signed quote: the exact text of its envelope.
+    pub quote: String,
+    /// The price as stated beside the quote.
+    pub price: AmountMsat,
+    /// The tokens the price was made from.
+    pub input_tokens: u64,
+    /// The hold invoice, BOLT 11.
+    pub bolt11: String,
+    /// The invoice's payment hash as stated beside it.
+    pub payment_hash: PaymentHash,
+    /// When the quote ends.
+    pub expiry: UnixS,
+}
+
+impl Offer {
+    pub(super) fn read(offer: pb::CreateQuoteResponse) -> Result<Self, CallError> {
+        let token = JobToken::new(READ.bytes("job_token", &offer.job_token)?);
+        Ok(Self {
+            key: JobKey { job_id: READ.parse("job_id", &offer.job_id)?, token },
+            quote: offer.quote,
+            price: READ.amount("price_msat", offer.price_msat)?,
+            input_tokens: offer.input_tokens,
+            bolt11: offer.bolt11,
+            payment_hash: PaymentHash(Digest::new(READ.bytes("payment_hash", &offer.payment_hash)?)),
+            expiry: UnixS(offer.expiry_unix_s),
+        })
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub job_id: JobId,
+    /// Where it stands; never unspecified.
+    pub state: JobState,
+    /// The exact price.
+    pub price: AmountMsat,
+    /// Why it was released; empty otherwise.
+    pub release_reason: String,
+    /// When it was quoted.
+    pub created_at: UnixMs,
+    /// When its state last changed.
+    pub updated_at: UnixMs,
+    /// When the quote ends.
+    pub expiry: UnixS,
+    /// Attempts to run the model so far.
+    pub attempts: u32,
+}
+
+impl Job {
+    pub(super) fn required(job: Option<pb::Job>) -> Result<Self, CallError> {
+        let job = READ.required("job", job)?;
+        Ok(Self {
+            job_id: READ.parse("job_id", &job.job_id)?,
+            state: READ.variant("job state", job.state)?,
+            price: READ.amount("price_msat", job.price_msat)?,
+            release_reason: job.release_reason,
+            created_at: UnixMs(job.created_unix_ms),
+            updated_at: UnixMs(job.updated_unix_ms),
+            expiry: UnixS(job.expiry_unix_s),
+            attempts: job.attempts,
+        })
+    }
+
+    /// True when the state will not change any more.
+    pub const fn is_ended(&self) -> bool {
+        matches!(
+            self.state,
+            JobState::Settled | JobState::Failed | JobState::Canceled | JobState::Expired | JobState::Lost
+        )
+    }
+}
+
+/// One embedding of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The numbers.
+    pub values: Vec<f32>,
+    /// The tokens of its text.
+    pub input_tokens: u32,
+    /// True if the text was cut.
+    pub truncated: bool,
+}
+
+impl AsRef<[f32]> for Row {
+    fn as_ref(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// The answer of a settled job, not yet checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// One row a text, in order.
+    pub rows: Vec<Row>,
+    /// The digest the seller states.
+    pub output_digest: Digest,
+}
+
+/// The receipt and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptStatus {
+    /// The signed receipt: the exact text of its envelope, as logged.
+    pub receipt: String,
+    /// The signed closing entry, once the job has ended.
+    pub closing: Option<String>,
+    /// How far it has come; never unspecified.
+    pub promise: ReceiptPromise,
+    /// The proof bundle in JSON, once anchored.
+    pub bundle: Option<String>,
+}

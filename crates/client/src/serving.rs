@@ -1,0 +1,174 @@
+//! Model serving on text.
+
+use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
+use ailayer_primitives::Digest;
+use ailayer_proto::ailayer::serving::v1 as pb;
+use pb::serving_service_client::ServingServiceClient;
+
+use crate::error::refused;
+use crate::wire::Reader;
+use crate::{CallError, MAX_ANSWER_BYTES};
+
+const SERVICE: &str = "model-serving";
+const READ: Reader = Reader(SERVICE);
+
+/// A loaded model version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// The name under which it is called.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// The SHA-256 of the model file.
+    pub digest: Digest,
+    /// "embedding" or "tensor".
+    pub kind: String,
+    /// What runs it, e.g. "CPUExecutionProvider".
+    pub execution_provider: String,
+    /// The longest text in tokens.
+    pub max_input_tokens: u32,
+    /// The numbers in one embedding.
+    pub dimensions: u32,
+    /// The most texts one call may carry.
+    pub max_items: u32,
+    /// The longest text in bytes.
+    pub max_text_bytes: u32,
+}
+
+impl Model {
+    fn read(model: pb::Model) -> Result<Self, CallError> {
+        Ok(Self {
+            name: model.name,
+            version: model.version,
+            digest: Digest::new(READ.bytes("digest", &model.digest)?),
+            kind: model.kind,
+            execution_provider: model.execution_provider,
+            max_input_tokens: model.max_input_tokens,
+            dimensions: model.dimensions,
+            max_items: model.max_items,
+            max_text_bytes: model.max_text_bytes,
+        })
+    }
+}
+
+/// Texts for a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbedCall {
+    /// The model's name.
+    pub model_name: String,
+    /// The version; empty for the newest that is ready.
+    pub model_version: String,
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Cuts texts longer than the model reads instead of refusing them.
+    pub truncate: bool,
+}
+
+impl EmbedCall {
+    const fn truncation(&self) -> i32 {
+        (if self.truncate { pb::Truncation::End } else { pb::Truncation::Refuse }) as i32
+    }
+}
+
+/// How many tokens texts have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokenized {
+    /// The model that counted.
+    pub model: Model,
+    /// The tokens of each text, in order; as many as there were texts.
+    pub token_counts: Vec<u32>,
+}
+
+/// One vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// The numbers.
+    pub values: Vec<f32>,
+    /// The tokens of its text.
+    pub input_tokens: u32,
+    /// True if the text was cut.
+    pub truncated: bool,
+}
+
+/// Embeddings and what was used to make them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The model version that ran.
+    pub model: Model,
+    /// One embedding a text, in order; as many as there were texts, all of the model's dimensions.
+    pub embeddings: Vec<Embedding>,
+    /// The sum of the texts' tokens.
+    pub input_tokens: u64,
+    /// Time waiting for the engine, microseconds.
+    pub queue_time_us: u64,
+    /// Time in the engine, microseconds.
+    pub inference_time_us: u64,
+}
+
+/// Calls model serving.
+#[derive(Clone, Debug)]
+pub struct ServingClient {
+    unary: ServingServiceClient<GrpcChannel>,
+}
+
+impl ServingClient {
+    /// Prepares the client; the connection comes up at the first call.
+    pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        let unary = ServingServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Ok(Self { unary })
+    }
+
+    /// Lists the models that are ready, by name and version.
+    pub async fn list_models(&self) -> Result<Vec<Model>, CallError> {
+        let answer = self.unary.clone().list_models(pb::ListModelsRequest {}).await;
+        let models = answer.map_err(refused(SERVICE))?.into_inner().models;
+        models.into_iter().map(Model::read).collect()
+    }
+
+    /// Counts the tokens of texts without running the model.
+    pub async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError> {
+        let request = pb::TokenizeRequest {
+            model_name: call.model_name.clone(),
+            model_version: call.model_version.clone(),
+            texts: call.texts.clone(),
+            truncation: call.truncation(),
+        };
+        let answer = self.unary.clone().tokenize(request).await.map_err(refused(SERVICE))?.into_inner();
+        if answer.token_counts.len() != call.texts.len() {
+            return Err(CallError::malformed(SERVICE, "another number of token counts than texts"));
+        }
+        let model = Model::read(READ.required("model", answer.model)?)?;
+        Ok(Tokenized { model, token_counts: answer.token_counts })
+    }
+
+    /// Computes one embedding a text.
+    pub async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError> {
+        let request = pb::EmbedRequest {
+            model_name: call.model_name.clone(),
+            model_version: call.model_version.clone(),
+            texts: call.texts.clone(),
+            truncation: call.truncation(),
+        };
+        let answer = self.unary.clone().embed(request).await.map_err(refused(SERVICE))?.into_inner();
+        let model = Model::read(READ.required("model", answer.model)?)?;
+        if answer.embeddings.len() != call.texts.len() {
+            return Err(CallError::malformed(SERVICE, "another number of embeddings than texts"));
+        }
+        let dimensions = usize::try_from(model.dimensions).unwrap_or(usize::MAX);
+        if answer.embeddings.iter().any(|embedding| embedding.values.len() != dimensions) {
+            return Err(CallError::malformed(SERVICE, "an embedding of other dimensions than the model's"));
+        }
+        let embeddings = answer.embeddings.into_iter().map(|it| Embedding {
+            values: it.values,
+            input_tokens: it.input_tokens,
+            truncated: it.truncated,
+        });
+        Ok(Embedded {
+            model,
+            embeddings: embeddings.collect(),
+            input_tokens: answer.input_tokens,
+            queue_time_us: answer.queue_time_us,
+            inference_time_us: answer.inference_time_us,
+        })
+    }
+}
