@@ -1,1 +1,3 @@
 //! Quotes, jobs and settlement: sells model answers for bitcoin.
+
+pub mod domain;

@@ -1,0 +1,89 @@
+//! One paid job: its states and every rule about moving between them.
+//!
+//! Pure. The store loads a [`Job`], asks [`Job::decide`], and writes the [`Transition`] with a
+//! compare-and-set; the driver carries out what [`Job::pending`] says is still to be done, which is
+//! also how a restarted gateway finds its place again.
+
+mod decide;
+mod state;
+
+use ailayer_primitives::{AmountMsat, UnixMs};
+
+pub use decide::{Context, Effect, Input, Outcome, Refused, Rules, Transition};
+pub use state::{State, UnknownState};
+
+use super::release::ReleaseReason;
+
+/// The money that is locked to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// What arrived; at least the price.
+    pub amount: AmountMsat,
+    /// The height at which the payer's money goes back by itself.
+    pub claim_deadline_height: u32,
+    /// When the money was locked.
+    pub accepted_at: UnixMs,
+}
+
+/// What the rules need to know about a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Where it stands.
+    pub state: State,
+    /// The exact price.
+    pub price: AmountMsat,
+    /// When the quote ends.
+    pub expiry: UnixMs,
+    /// Attempts to run the model so far.
+    pub attempt: u32,
+    /// The locked money, from HELD on.
+    pub hold: Option<Hold>,
+    /// When answer and signed receipt were stored, from COMPLETED on.
+    pub completed_at: Option<UnixMs>,
+    /// Why it gives money back, from RELEASING on.
+    pub release_reason: Option<ReleaseReason>,
+}
+
+impl Job {
+    /// What the gateway still owes in this state, whoever asks and however often; nothing when it is
+    /// the turn of the buyer, of an event, or when the job has ended.
+    ///
+    /// Every effect named here may be repeated safely: that is what makes recovery by state possible.
+    pub fn pending(&self) -> Option<Effect> {
+        match self.state {
+            State::Held | State::Running => {
+                Some(Effect::RunModel { attempt: self.attempt.saturating_add(1) })
+            }
+            State::Completed => Some(Effect::AppendReceipt),
+            State::Taking => Some(Effect::ClaimInvoice),
+            State::Releasing => self.release_reason.map(|reason| Effect::ReleaseInvoice { reason }),
+            State::Quoted
+            | State::Settled
+            | State::Lost
+            | State::Failed
+            | State::Canceled
+            | State::Expired => None,
+        }
+    }
+
+    /// The job after a transition that was decided on it at `now`.
+    pub fn after(&self, transition: &Transition, now: UnixMs) -> Self {
+        let completes = transition.from != State::Completed && transition.to == State::Completed;
+        Self {
+            state: transition.to,
+            attempt: transition.attempt.unwrap_or(self.attempt),
+            hold: transition.hold.or(self.hold),
+            completed_at: if completes { Some(now) } else { self.completed_at },
+            release_reason: transition.release_reason.or(self.release_reason),
+            ..self.clone()
+        }
+    }
+
+    /// True once answer and receipt are stored, so that the end of the job is owed a closing entry.
+    pub fn has_receipt(&self) -> bool {
+        self.completed_at.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;
