@@ -1,0 +1,72 @@
+//! The quote: what a job will cost, and what will be done for it.
+
+use ailayer_primitives::{AmountMsat, Digest, JobId, Network, UnixS};
+use serde::{Deserialize, Serialize};
+
+use super::{Model, Statement, StatementError, check_integers, check_version};
+use crate::keys::GatewayKey;
+
+/// What the model is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Texts in, one vector a text out.
+    Embed,
+}
+
+/// How the job is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rail {
+    /// A Lightning hold invoice at the exact price.
+    Hold,
+}
+
+/// The gateway's offer. The hold invoice's description hash is the SHA-256 of this statement's envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quote {
+    /// Version of the statement: 1.
+    pub version: u32,
+    /// The job that is offered.
+    pub job_id: JobId,
+    /// Network the money is on.
+    pub network: Network,
+    /// Who offers: the key that signs.
+    pub seller: GatewayKey,
+    /// The model that will answer.
+    pub model: Model,
+    /// What it will be asked to do.
+    pub task: Task,
+    /// Canonical digest of the request ([`crate::digest`]).
+    pub request_digest: Digest,
+    /// Tokens of all inputs together.
+    pub input_tokens: u64,
+    /// The price, in millisatoshi.
+    pub price_msat: AmountMsat,
+    /// How it is to be paid.
+    pub rail: Rail,
+    /// Until when the invoice may be paid.
+    pub expiry_unix_s: UnixS,
+    /// When the quote was made.
+    pub created_unix_s: UnixS,
+}
+
+impl Statement for Quote {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.ailayer.quote.v1+json";
+
+    fn validate(&self) -> Result<(), StatementError> {
+        check_version(self.version)?;
+        self.model.validate()?;
+        check_integers(&[
+            ("input_tokens", self.input_tokens),
+            ("price_msat", self.price_msat.msat()),
+            ("expiry_unix_s", self.expiry_unix_s.0),
+            ("created_unix_s", self.created_unix_s.0),
+        ])?;
+        if self.expiry_unix_s < self.created_unix_s {
+            return Err(StatementError::Contradiction("expiry_unix_s is before created_unix_s"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+use ailayer_primitives::{AmountMsat, UnixMs};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::Fixture;
+
+fn json<S: Statement>(statement: &S) -> String {
+    serde_json::to_string(statement).unwrap()
+}
+
+fn refused<S: Statement + std::fmt::Debug>(payload: &str) -> String {
+    S::parse(payload.as_bytes()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_receipt_says_claim_authorised() {
+    assert!(json(&Fixture::new().receipt).contains(r#""claims":"claim authorised""#));
+}
+
+#[test]
+fn unknown_repeated_and_missing_fields_are_refused() {
+    let quote = json(&Fixture::new().quote);
+    assert!(refused::<Quote>(&quote.replacen('{', r#"{"tip":1,"#, 1)).contains("unknown field `tip`"));
+    assert!(
+        refused::<Quote>(&quote.replacen('{', r#"{"version":1,"#, 1)).contains("duplicate field `version`")
+    );
+    assert!(
+        refused::<Quote>(&quote.replace(r#""input_tokens":8,"#, "")).contains("missing field `input_tokens`")
+    );
+    let nested = quote.replace(r#""model":{"#, r#""model":{"name":"x","#);
+    assert!(refused::<Quote>(&nested).starts_with("model"), "{}", refused::<Quote>(&nested));
+    assert!(refused::<Quote>(&format!("{quote} 1")).contains("trailing"));
+}
+
+#[test]
+fn numbers_are_exact_integers() {
+    let quote = json(&Fixture::new().quote);
+    for number in ["8.0", "8e0", "-8", "\"8\"", "9007199254740992", "18446744073709551616", "null"] {
+        let altered = quote.replace(r#""input_tokens":8"#, &format!(r#""input_tokens":{number}"#));
+        assert!(refused::<Quote>(&altered).contains("input_tokens"), "{number}");
+    }
+    let largest = quote.replace(r#""input_tokens":8"#, r#""input_tokens":9007199254740991"#);
+    assert!(Quote::parse(largest.as_bytes()).is_ok());
+}
+
+#[test]
+fn bounds_hold_when_signing_too() {
+    let fixture = Fixture::new();
+    let refused = |result: Result<crate::Envelope, crate::EnvelopeError>| result.unwrap_err().to_string();
+    let receipt = Receipt { completed_unix_ms: UnixMs(MAX_INTEGER + 1), ..fixture.receipt.clone() };
+    assert_eq!(refused(fixture.gateway.sign(&receipt)), "payload: completed_unix_ms is above 2^53 - 1");
+    let receipt = Receipt { price_msat: AmountMsat::MAX, ..fixture.receipt.clone() };
+    assert_eq!(refused(fixture.gateway.sign(&receipt)), "payload: price_msat is above 2^53 - 1");
+    let receipt = Receipt { execution_provider: "x".repeat(129), ..fixture.receipt.clone() };
+    assert!(refused(fixture.gateway.sign(&receipt)).contains("execution_provider is empty, longer"));
+    let receipt = Receipt { version: 2, ..fixture.receipt };
+    assert_eq!(refused(fixture.gateway.sign(&receipt)), "payload: version is 2, not 1");
+    let mut quote = fixture.quote.clone();
+    quote.model.name = "two\nlines".into();
+    assert!(refused(fixture.gateway.sign(&quote)).contains("model.name"));
+    let mut quote = fixture.quote;
+    quote.expiry_unix_s.0 = quote.created_unix_s.0 - 1;
+    assert!(refused(fixture.gateway.sign(&quote)).contains("before created_unix_s"));
+    let closing = Closing { outcome: Outcome::Voided, ..fixture.closing.unwrap() };
+    assert!(refused(fixture.gateway.sign(&closing)).contains("VOIDED"));
+}
+
+proptest! {
+    #[test]
+    fn parsing_anything_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\":,0-9a-z.e-]{0,100}") {
+        for payload in [bytes.as_slice(), text.as_bytes()] {
+            let _ = Quote::parse(payload);
+            let _ = Receipt::parse(payload);
+            let _ = Closing::parse(payload);
+        }
+    }
+}
