@@ -1,0 +1,317 @@
+//! The node: open, fund, open a channel, pay, wait, stop.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_platform::tasks::{Shutdown, Tasks};
+use ailayer_primitives::{AmountMsat, Digest, PaymentHash};
+use ldk_node::lightning::ln::channelmanager::PaymentId;
+use ldk_node::payment::PaymentStatus;
+use ldk_node::{Builder, Node, NodeError};
+use lightning_invoice::Bolt11Invoice;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::events::{Outcomes, pump};
+use crate::{PayerConfig, PayerError};
+
+/// How often conditions that have no event are looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// How long the event pump may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a payment ended.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PaymentOutcome {
+    /// The recipient took the money.
+    Succeeded {
+        /// The proof of payment, if the node still knows it.
+        preimage: Option<[u8; 32]>,
+        /// Routing fees, millisatoshi.
+        fee_msat: u64,
+    },
+    /// No money moved: what was locked is back.
+    Failed {
+        /// LDK's reason.
+        reason: String,
+    },
+}
+
+impl std::fmt::Debug for PaymentOutcome {
+    /// A preimage is a secret until the payee has shown it, and is never printed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Succeeded { fee_msat, .. } => write!(f, "Succeeded(fee {fee_msat} msat)"),
+            Self::Failed { reason } => write!(f, "Failed({reason})"),
+        }
+    }
+}
+
+/// What the wallet holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayerBalances {
+    /// On chain, confirmed and not, satoshi.
+    pub onchain_total_sat: u64,
+    /// On chain and spendable now, satoshi.
+    pub onchain_spendable_sat: u64,
+    /// In channels if all closed now, satoshi.
+    pub lightning_sat: u64,
+    /// What usable channels can send now, millisatoshi.
+    pub outbound_msat: u64,
+}
+
+/// A running node of a buyer. Stop it with [`Payer::stop`]; a drop without stop loses no funds.
+pub struct Payer {
+    node: Arc<Node>,
+    outcomes: watch::Receiver<Outcomes>,
+    tasks: Tasks,
+    _lock: File,
+}
+
+impl Payer {
+    /// Opens or creates the wallet in the folder and starts its node.
+    pub async fn start(config: PayerConfig) -> Result<Self, PayerError> {
+        let (node, lock) = spawn_blocking(move || open(&config)).await.map_err(|_| panicked())??;
+        let (sender, outcomes) = watch::channel(Outcomes::new());
+        let tasks = Tasks::new(Shutdown::new(), GRACE);
+        let (stop, pumped) = (tasks.shutdown_token(), pump(Arc::clone(&node), sender));
+        tasks.spawn("pump_wallet_events", async move {
+            tokio::select! {
+                () = pumped => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Self { node, outcomes, tasks, _lock: lock })
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Node) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, PayerError> {
+        let node = Arc::clone(&self.node);
+        let outcome = spawn_blocking(move || act(&node)).await.map_err(|_| panicked())?;
+        outcome.map_err(|error| match error {
+            NodeError::InsufficientFunds => PayerError::InsufficientFunds,
+            other => PayerError::Node(other.to_string()),
+        })
+    }
+
+    /// The node's public key.
+    pub fn node_id(&self) -> [u8; 33] {
+        self.node.node_id().serialize()
+    }
+
+    /// A fresh address of the on-chain wallet.
+    pub async fn new_address(&self) -> Result<bitcoin::Address, PayerError> {
+        self.call(|node| node.onchain_payment().new_address()).await
+    }
+
+    /// Takes the newest blocks into account now instead of at the next poll.
+    pub async fn sync(&self) -> Result<(), PayerError> {
+        self.call(Node::sync_wallets).await
+    }
+
+    /// The height of the newest block the node knows.
+    pub fn height(&self) -> u32 {
+        self.node.status().current_best_block.height
+    }
+
+    /// What the wallet holds.
+    pub async fn balances(&self) -> Result<PayerBalances, PayerError> {
+        self.call(|node| {
+            let balances = node.list_balances();
+            let usable = node.list_channels().into_iter().filter(|channel| channel.is_usable);
+            Ok(PayerBalances {
+                onchain_total_sat: balances.total_onchain_balance_sats,
+                onchain_spendable_sat: balances.spendable_onchain_balance_sats,
+                lightning_sat: balances.total_lightning_balance_sats,
+                outbound_msat: usable.map(|channel| channel.outbound_capacity_msat).sum(),
+            })
+        })
+        .await
+    }
+
+    /// Opens a channel; it is usable after its confirmations.
+    pub async fn open_channel(
+        &self,
+        peer: &[u8; 33],
+        address: &str,
+        channel_amount_sat: u64,
+        push_msat: u64,
+    ) -> Result<(), PayerError> {
+        let peer = bitcoin::secp256k1::PublicKey::from_slice(peer).map_err(|_| PayerError::Malformed("node id"))?;
+        let address = address.parse().map_err(|_| PayerError::Malformed("address"))?;
+        let push = Some(push_msat).filter(|msat| *msat > 0);
+        self.call(move |node| node.open_channel(peer, address, channel_amount_sat, push, None).map(drop)).await
+    }
+
+    /// True when the funding transaction of at least one channel is known.
+    pub fn has_channel(&self) -> bool {
+        self.node.list_channels().iter().any(|channel| channel.funding_txo.is_some())
+    }
+
+    /// Waits until some channel can send at least `msat`.
+    pub async fn wait_channel_usable(&self, msat: u64, timeout: Duration) -> Result<(), PayerError> {
+        self.wait("a usable channel", timeout, |node| {
+            node.list_channels().iter().any(|channel| channel.is_usable && channel.outbound_capacity_msat >= msat)
+        })
+        .await
+    }
+
+    /// Waits until the wallet has at least this much to spend on chain.
+    pub async fn wait_funds(&self, sat: u64, timeout: Duration) -> Result<(), PayerError> {
+        self.wait("the arrival of on-chain funds", timeout, |node| {
+            node.list_balances().spendable_onchain_balance_sats >= sat
+        })
+        .await
+    }
+
+    /// Waits until the node knows a block of at least this height.
+    pub async fn wait_height(&self, height: u32, timeout: Duration) -> Result<(), PayerError> {
+        self.wait("the newest block", timeout, |node| node.status().current_best_block.height >= height).await
+    }
+
+    /// Waits for a channel's funding transaction to be negotiated and handed to the network.
+    pub async fn wait_funding(&self, timeout: Duration) -> Result<(), PayerError> {
+        self.wait("the channel's funding transaction", timeout, |node| {
+            node.list_channels().iter().any(|channel| channel.funding_txo.is_some())
+        })
+        .await
+    }
+
+    async fn wait(
+        &self,
+        what: &'static str,
+        timeout: Duration,
+        holds: impl Fn(&Node) -> bool,
+    ) -> Result<(), PayerError> {
+        let waited = tokio::time::timeout(timeout, async {
+            while !holds(&self.node) {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        waited.await.map_err(|_| PayerError::TimedOut { what, waited: timeout })
+    }
+
+    /// Sends a payment for an invoice and returns at once; follow it with [`Payer::wait_payment`].
+    ///
+    /// Idempotent by payment hash: a payment that is on its way or has succeeded is not sent again.
+    /// Returns true if it was sent now.
+    pub async fn pay(&self, bolt11: &str, max_amount: AmountMsat) -> Result<bool, PayerError> {
+        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
+        let asked_msat = invoice.amount_milli_satoshis().ok_or(PayerError::Malformed("invoice"))?;
+        if asked_msat > max_amount.msat() {
+            return Err(PayerError::TooExpensive { asked_msat, limit_msat: max_amount.msat() });
+        }
+        self.call(move |node| match node.bolt11_payment().send(&invoice, None) {
+            Ok(_) => Ok(true),
+            Err(NodeError::DuplicatePayment) => Ok(false),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// How a payment ended; `None` while it is on its way or unknown.
+    pub fn outcome(&self, payment_hash: PaymentHash) -> Option<PaymentOutcome> {
+        if let Some(outcome) = self.outcomes.borrow().get(&payment_hash) {
+            return Some(outcome.clone());
+        }
+        let details = self.node.payment(&PaymentId(*payment_hash.0.as_bytes()))?;
+        match details.status {
+            PaymentStatus::Pending => None,
+            PaymentStatus::Succeeded => {
+                Some(PaymentOutcome::Succeeded { preimage: None, fee_msat: details.fee_paid_msat.unwrap_or(0) })
+            }
+            PaymentStatus::Failed => Some(PaymentOutcome::Failed { reason: "failed earlier".to_owned() }),
+        }
+    }
+
+    /// Waits for the end of a payment.
+    pub async fn wait_payment(
+        &self,
+        payment_hash: PaymentHash,
+        timeout: Duration,
+    ) -> Result<PaymentOutcome, PayerError> {
+        let mut changes = self.outcomes.clone();
+        let waited = tokio::time::timeout(timeout, async {
+            loop {
+                changes.mark_unchanged();
+                if let Some(outcome) = self.outcome(payment_hash) {
+                    return outcome;
+                }
+                // Looked at again now and then: the node's list also knows what an earlier run missed.
+                let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+            }
+        });
+        waited.await.map_err(|_| PayerError::TimedOut { what: "the payment's end", waited: timeout })
+    }
+
+    /// The SHA-256 of an invoice's preimage.
+    pub fn payment_hash(bolt11: &str) -> Result<PaymentHash, PayerError> {
+        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
+        let hash: &[u8] = invoice.payment_hash().as_ref();
+        Digest::try_from(hash).map(PaymentHash).map_err(|_| PayerError::Malformed("invoice"))
+    }
+
+    /// Ends the node in good order.
+    pub async fn stop(self) -> Result<(), PayerError> {
+        self.tasks.shutdown_token().trigger();
+        let Self { node, tasks, .. } = self;
+        if let Err(error) = tasks.join().await {
+            tracing::warn!(%error, "the wallet's event pump did not end by itself");
+        }
+        // Dropping the node's own runtime blocks, which async code must not do.
+        spawn_blocking(move || node.stop()).await.map_err(|_| panicked())?.map_err(|error| PayerError::Node(error.to_string()))
+    }
+}
+
+impl std::fmt::Debug for Payer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payer({})", self.node.node_id())
+    }
+}
+
+fn panicked() -> PayerError {
+    PayerError::Node("it panicked".to_owned())
+}
+
+/// Two live copies of channel state lose funds, so the folder is locked first.
+fn open(config: &PayerConfig) -> Result<(Arc<Node>, File), PayerError> {
+    let failed = |error: std::io::Error| PayerError::Open(format!("{}: {error}", config.data_dir.display()));
+    std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(config.data_dir.join("lock"))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(PayerError::InUse(config.data_dir.display().to_string())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let mut builder = Builder::new();
+    builder
+        .set_network(config.network.into())
+        .set_storage_dir_path(config.data_dir.join("node").to_string_lossy().into_owned())
+        .set_log_facade_logger()
+        .set_gossip_source_p2p()
+        .set_chain_source_bitcoind_rpc(
+            config.rpc_host.clone(),
+            config.rpc_port,
+            config.rpc_user.clone(),
+            config.rpc_password.expose().clone(),
+        );
+    if let Some(listen) = config.listen {
+        let address = match listen {
+            SocketAddr::V4(v4) => v4.into(),
+            SocketAddr::V6(v6) => v6.into(),
+        };
+        builder.set_listening_addresses(vec![address]).map_err(|error| PayerError::Open(error.to_string()))?;
+    }
+    let node = builder.build().map_err(|error| PayerError::Open(error.to_string()))?;
+    node.start().map_err(|error| PayerError::Start(error.to_string()))?;
+    Ok((Arc::new(node), lock))
+}
