@@ -1,5 +1,10 @@
 //! The rules of selling, without wires: no clock, no socket, no protobuf, no SQL.
 
+pub mod answer;
 pub mod job;
+pub mod keys;
+pub mod ledger;
+pub mod order;
 pub mod price;
 pub mod release;
+pub mod statements;

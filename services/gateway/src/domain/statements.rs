@@ -1,0 +1,121 @@
+//! What the gateway signs about a job: quote, receipt, closing entry.
+
+use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, UnixMs, UnixS};
+use ailayer_receipt::statement::{Claim, Closing, Model, Outcome as Ending, Quote, Rail, Receipt, Task, Usage};
+use ailayer_receipt::{Envelope, EnvelopeError, GatewaySigner};
+
+use super::job::Outcome;
+
+/// Version of every statement.
+const VERSION: u32 = ailayer_receipt::statement::VERSION;
+
+/// What a quote says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteFacts {
+    /// The job that is offered.
+    pub job_id: JobId,
+    /// Network the money is on.
+    pub network: Network,
+    /// The model that will answer.
+    pub model: Model,
+    /// Canonical digest of the input.
+    pub request_digest: Digest,
+    /// Tokens of all texts together.
+    pub input_tokens: u64,
+    /// The exact price.
+    pub price: AmountMsat,
+    /// When the quote is made.
+    pub created: UnixS,
+    /// When it ends.
+    pub expiry: UnixS,
+}
+
+/// Signs a quote.
+pub fn sign_quote(signer: &GatewaySigner, facts: QuoteFacts) -> Result<Envelope, EnvelopeError> {
+    signer.sign(&Quote {
+        version: VERSION,
+        job_id: facts.job_id,
+        network: facts.network,
+        seller: signer.public_key(),
+        model: facts.model,
+        task: Task::Embed,
+        request_digest: facts.request_digest,
+        input_tokens: facts.input_tokens,
+        price_msat: facts.price,
+        rail: Rail::Hold,
+        expiry_unix_s: facts.expiry,
+        created_unix_s: facts.created,
+    })
+}
+
+/// What a receipt says beyond its quote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptFacts {
+    /// What the job was quoted as.
+    pub quote: QuoteFacts,
+    /// SHA-256 of the quote's envelope.
+    pub quote_digest: Digest,
+    /// What the model ran on.
+    pub execution_provider: String,
+    /// Canonical digest of the output.
+    pub output_digest: Digest,
+    /// Rows of the output.
+    pub rows: u64,
+    /// The held payment.
+    pub payment_hash: PaymentHash,
+    /// Which attempt answered.
+    pub attempt: u32,
+    /// When the money was locked.
+    pub held_at: UnixMs,
+    /// When the attempt started.
+    pub started_at: UnixMs,
+    /// When its output was there.
+    pub completed_at: UnixMs,
+}
+
+/// Signs a receipt: the claim of exactly the quoted price is authorised.
+pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envelope, EnvelopeError> {
+    let quote = facts.quote;
+    signer.sign(&Receipt {
+        version: VERSION,
+        job_id: quote.job_id,
+        network: quote.network,
+        model: quote.model,
+        execution_provider: facts.execution_provider,
+        request_digest: quote.request_digest,
+        output_digest: facts.output_digest,
+        usage: Usage { input_tokens: quote.input_tokens, rows: facts.rows },
+        price_msat: quote.price,
+        rail: Rail::Hold,
+        payment_hash: facts.payment_hash,
+        quote_digest: facts.quote_digest,
+        attempt: facts.attempt,
+        held_unix_ms: facts.held_at,
+        started_unix_ms: facts.started_at,
+        completed_unix_ms: facts.completed_at,
+        claims: Claim::ClaimAuthorised,
+    })
+}
+
+/// Signs a closing entry. `amount`: what was taken, nothing, or what was written off.
+pub fn sign_closing(
+    signer: &GatewaySigner,
+    job_id: JobId,
+    receipt: &str,
+    outcome: Outcome,
+    amount: AmountMsat,
+    closed_at: UnixMs,
+) -> Result<Envelope, EnvelopeError> {
+    signer.sign(&Closing {
+        version: VERSION,
+        job_id,
+        outcome: match outcome {
+            Outcome::Settled => Ending::Settled,
+            Outcome::Voided => Ending::Voided,
+            Outcome::Lost => Ending::Lost,
+        },
+        receipt_leaf_hash: ailayer_tlog::leaf_hash(receipt.as_bytes()),
+        amount_msat: amount,
+        closed_unix_ms: closed_at,
+    })
+}
