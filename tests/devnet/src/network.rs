@@ -54,6 +54,7 @@ pub struct Network {
     pub indexer: ServiceProcess,
     /// What the services stand on.
     pub backbone: Backbone,
+    _lightning: FreePort,
 }
 
 /// A network whose configuration is written and whose services are not started.
@@ -63,6 +64,8 @@ pub struct Plan {
     pub backbone: Backbone,
     /// The services in start order.
     pub services: Vec<ServiceSpec>,
+    /// Kept so that nobody else in this process is given the Lightning node's port.
+    lightning: FreePort,
 }
 
 impl Plan {
@@ -97,7 +100,35 @@ impl Plan {
                 options.env.iter().fold(spec, |spec, (key, value)| spec.env(key, value))
             })
             .collect();
-        Ok(Self { backbone, services })
+        Ok(Self { backbone, services, lightning })
+    }
+
+    /// Starts every service and waits until all are ready.
+    ///
+    /// # Errors
+    /// The first service that does not become ready, with its last log lines.
+    pub async fn launch(
+        self,
+        binary: &AilayerBinary,
+        progress: impl Fn(Progress) + Sync,
+    ) -> Result<Network, DevnetError> {
+        let Self { backbone, services, lightning } = self;
+        let mut started = Vec::new();
+        for spec in services {
+            // All are launched at once; each waits by itself for those it calls.
+            progress(Progress::Starting { name: static_name(spec.name()) });
+            started.push(spec.launch(binary, &backbone.data_dir)?);
+        }
+        let began = Instant::now();
+        for service in &started {
+            service.wait_until_ready().await?;
+            progress(Progress::Ready { name: static_name(service.name()), took: began.elapsed() });
+        }
+        let mut started = started.into_iter();
+        let mut next =
+            || started.next().ok_or_else(|| DevnetError::NotRunning { name: "a service".to_owned() });
+        let (indexer, audit, model_serving, payment, gateway) = (next()?, next()?, next()?, next()?, next()?);
+        Ok(Network { gateway, payment, model_serving, audit, indexer, backbone, _lightning: lightning })
     }
 }
 
@@ -113,22 +144,7 @@ impl Network {
         options: &NetworkOptions,
         progress: impl Fn(Progress) + Sync,
     ) -> Result<Self, DevnetError> {
-        let plan = Plan::prepare(data_dir, toolbox, options, &progress).await?;
-        let data_dir = plan.backbone.data_dir.clone();
-        let mut started = Vec::new();
-        for spec in plan.services {
-            // All are launched at once; each waits by itself for those it calls.
-            started.push(spec.launch(binary, &data_dir)?);
-        }
-        let began = Instant::now();
-        for service in &started {
-            service.wait_until_ready().await?;
-            progress(Progress::Ready { name: static_name(service.name()), took: began.elapsed() });
-        }
-        let mut started = started.into_iter();
-        let mut next = || started.next().ok_or_else(|| DevnetError::NotRunning { name: "a service".to_owned() });
-        let (indexer, audit, model_serving, payment, gateway) = (next()?, next()?, next()?, next()?, next()?);
-        Ok(Self { gateway, payment, model_serving, audit, indexer, backbone: plan.backbone })
+        Plan::prepare(data_dir, toolbox, options, &progress).await?.launch(binary, progress).await
     }
 
     /// The services, in the order in which they start.
@@ -164,7 +180,7 @@ async fn configuration(
         let spec = SERVICES.iter().zip(services).find(|(known, _)| **known == name);
         spec.map(|(_, spec)| spec.addresses().grpc_url()).unwrap_or_default()
     };
-    let database = backbone.postgres.create_database().await?;
+    let database = backbone.postgres.create_database_named("ailayer").await?;
     let folder = |name: &str| backbone.data_dir.subfolder(name).map(|path| path.display().to_string());
     let bitcoind = &backbone.bitcoind;
     let mut toml = String::new();
@@ -223,8 +239,8 @@ per_token_msat = 10
         electrum = backbone.electrumx.url(),
         audit_dir = folder("audit")?,
         indexer = endpoint("indexer"),
-        models = toolbox.find(Tool::Models)?.display(),
-        onnxruntime = toolbox.find(Tool::OnnxRuntime)?.display(),
+        models = toolbox.path_of(Tool::Models)?.display(),
+        onnxruntime = toolbox.path_of(Tool::OnnxRuntime)?.display(),
         payment_dir = folder("payment")?,
         rpc_port = bitcoind.rpc_port(),
         rpc_user = bitcoind.rpc_user(),

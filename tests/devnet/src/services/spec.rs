@@ -43,6 +43,11 @@ impl ServiceSpec {
         })
     }
 
+    /// The service's name, as in `ailayer serve NAME`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where it will listen.
     pub const fn addresses(&self) -> ServiceAddresses {
         ServiceAddresses { grpc: self.grpc.address(), admin: self.admin.address() }
