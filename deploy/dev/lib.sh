@@ -25,6 +25,8 @@ usage_error() {
 prepare_cache() {
     [[ "$CACHE" == /* ]] || fail "AILAYER_CACHE must be an absolute path, it is '$CACHE'"
     mkdir -p "$CACHE/locks" "$CACHE/log" 2>/dev/null || fail "cannot write to $CACHE; set AILAYER_CACHE to a folder of yours"
+    # What a killed set-up left; a day is longer than any step, so a running one keeps its own.
+    find "$CACHE" -maxdepth 1 -name '.tmp.*' -mmin +1440 -exec rm -rf -- {} +
     trap 'rm -rf -- "${TEMP_DIRS[@]}"' EXIT
     trap 'exit 130' INT TERM
 }
