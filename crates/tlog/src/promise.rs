@@ -60,8 +60,11 @@ mod tests {
     fn every_word_of_the_promise_is_signed() {
         let log = Signer::try_new("example.com/log", &[7; 32]).unwrap();
         let other = Signer::try_new("example.com/other", &[7; 32]).unwrap();
-        let promise =
-            IndexPromise { leaf_index: 41, leaf_hash: leaf_hash(b"entry"), sequenced_unix_ms: 1_763_900_000_000 };
+        let promise = IndexPromise {
+            leaf_index: 41,
+            leaf_hash: leaf_hash(b"entry"),
+            sequenced_unix_ms: 1_763_900_000_000,
+        };
         let signature = promise.sign(&log);
         assert_eq!(signature.len(), 64);
         assert!(promise.verifies(log.verifier(), &signature));
