@@ -4,7 +4,7 @@ mod chain;
 mod faucet;
 mod rpc;
 
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,6 @@ use crate::{
     toolbox::{Tool, Toolbox},
 };
 pub use chain::BlockRef;
-use faucet::Faucet;
 pub(crate) use rpc::RpcClient;
 
 const RPC_USER: &str = "ailayer";
@@ -33,7 +32,7 @@ pub struct Bitcoind {
     rpc_port: FreePort,
     p2p_port: FreePort,
     rpc_password: String,
-    faucet: Mutex<Faucet>,
+    faucet_turn: tokio::sync::Mutex<()>,
     data_dir: DataDir,
 }
 
@@ -76,7 +75,7 @@ impl Bitcoind {
                 rpc_port,
                 p2p_port,
                 rpc_password,
-                faucet: Mutex::new(Faucet::default()),
+                faucet_turn: tokio::sync::Mutex::default(),
                 data_dir: data_dir.clone(),
             };
             match this.run().await {

@@ -26,6 +26,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const START_ATTEMPTS: u32 = 3;
 
 /// A running server that has caught up with its node. Ends with the handle.
+///
+/// ElectrumX ends with an assertion when a reorganisation reaches down to the genesis block: mine a dozen
+/// blocks before a test replaces some.
 #[derive(Debug)]
 pub struct ElectrumX {
     // Before the folder: fields drop in this order, and the server writes into it until it has ended.
@@ -72,6 +75,10 @@ impl ElectrumX {
                 .env("DAEMON_URL", &daemon_url)
                 .env("SERVICES", format!("tcp://127.0.0.1:{}", port.number()))
                 .env("PEER_DISCOVERY", "off")
+                // Milliseconds; five seconds by default, which every test that mines would spend waiting.
+                .env("DAEMON_POLL_INTERVAL_BLOCKS", "200")
+                .env("DAEMON_POLL_INTERVAL_MEMPOOL", "200")
+                .env("CACHE_MB", "64")
                 .env("COST_SOFT_LIMIT", "0")
                 .env("COST_HARD_LIMIT", "0")
                 .env("ALLOW_ROOT", "1");

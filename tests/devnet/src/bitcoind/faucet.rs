@@ -1,7 +1,5 @@
 //! Coins for everybody: the node has no wallet, so the devnet spends the rewards of the blocks it mined.
 
-use std::collections::HashSet;
-
 use bitcoin::{
     Address, Amount, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
     absolute::LockTime, opcodes::OP_TRUE, script::Builder, transaction::Version,
@@ -16,12 +14,6 @@ const COINBASE_MATURITY: u32 = 100;
 /// About 5 sat/vB for one input and two outputs: well over the relay fee.
 const FEE_PER_INPUT_SAT: u64 = 1_000;
 const DUST_SAT: u64 = 330;
-
-/// What this handle has spent and may not see confirmed yet.
-#[derive(Debug, Default)]
-pub(super) struct Faucet {
-    spent: HashSet<OutPoint>,
-}
 
 #[derive(Debug, Deserialize)]
 struct Coin {
@@ -76,6 +68,8 @@ impl Bitcoind {
     /// # Errors
     /// As [`Bitcoind::fund`].
     pub async fn fund_many(&self, payments: &[(Address, u64)]) -> Result<Txid, DevnetError> {
+        // One payment at a time: two must not choose the same coin, and the node refuses a second scan.
+        let _turn = self.faucet_turn.lock().await;
         for may_mine in [true, false] {
             let Some(transaction) = self.compose(payments).await? else {
                 if may_mine {
@@ -96,11 +90,12 @@ impl Bitcoind {
         let mut gathered = 0_u64;
         let mut inputs = Vec::new();
         let mut needed = wanted;
-        // The lock is held while choosing, so that two calls at once do not choose the same coin.
-        let mut faucet = self.faucet.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for coin in coins.iter().filter(|coin| !faucet.spent.contains(&coin.outpoint())) {
+        for coin in &coins {
             if gathered >= needed && !inputs.is_empty() {
                 break;
+            }
+            if self.is_spent_in_mempool(coin).await? {
+                continue;
             }
             gathered = gathered.saturating_add(coin.amount_sat()?);
             needed = needed.saturating_add(FEE_PER_INPUT_SAT);
@@ -109,10 +104,17 @@ impl Bitcoind {
         let Some(change) = gathered.checked_sub(needed).filter(|_| !inputs.is_empty()) else {
             return Ok(None);
         };
-        faucet.spent.extend(inputs.iter().copied());
         Ok(Some(payment(&inputs, payments, change)))
     }
 
+    async fn is_spent_in_mempool(&self, coin: &Coin) -> Result<bool, DevnetError> {
+        let include_mempool = true;
+        let output =
+            self.call("gettxout", json!([coin.txid.to_string(), coin.vout, include_mempool])).await?;
+        Ok(output.is_null())
+    }
+
+    /// Confirmed and mature, oldest first.
     async fn spendable_coins(&self) -> Result<Vec<Coin>, DevnetError> {
         let descriptor = format!("addr({})", address());
         let scan = self.call("scantxoutset", json!(["start", [descriptor]])).await?;
