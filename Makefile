@@ -1,0 +1,58 @@
+# AILayer. `make` alone lists the targets.
+
+CACHE  := $(or $(AILAYER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ailayer)
+CARGO  := cargo
+# Compiled code is kept beside the tools, outside the work tree, so that a fresh clone starts warm.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+AILAYER := $(CARGO_TARGET_DIR)/debug/ailayer
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo up test test-unit test-services test-e2e lint fmt gen check-gen tidy doc
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+##@ Use it
+setup: ## Install what is missing: PostgreSQL, Bitcoin Core, ElectrumX, ONNX Runtime, the model
+	@deploy/dev/setup
+
+build: setup ## Build everything (debug profile: tests, demo and end-to-end share it)
+	@deploy/dev/timed "building AILayer" $(CARGO) build --workspace --bins --locked
+
+demo: build ## Watch a paid inference; TEXT="..." embeds your own sentence
+	@$(AILAYER) demo $(if $(TEXT),"$(TEXT)")
+
+up: build ## Run the platform on a private network until Ctrl-C
+	@$(AILAYER) up --devnet
+
+##@ Change it
+test: setup ## Everything: lints, unit, PostgreSQL, bitcoind, Lightning, end to end
+	@deploy/dev/test all
+
+test-unit: ## Tests that need nothing but the compiler
+	@deploy/dev/test unit
+
+test-services: setup ## Tests of each service against real PostgreSQL, bitcoind and Lightning nodes
+	@deploy/dev/test services
+
+test-e2e: setup ## Paid inferences through real processes, and crashes behind each durable write
+	@deploy/dev/test e2e
+
+lint: ## rustfmt, clippy, architecture
+	@deploy/dev/test lint
+
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+gen: ## Regenerate crates/proto/src/gen from proto/
+	@$(CARGO) xtask gen-proto
+
+check-gen: ## Fail if the generated code is not what proto/ says
+	@$(CARGO) xtask gen-proto --check
+
+tidy: ## Check the architecture; print the largest files
+	@$(CARGO) xtask tidy
+
+doc: ## Build the API documentation
+	@$(CARGO) doc --workspace --no-deps --locked
