@@ -141,10 +141,20 @@ impl Payer {
         channel_amount_sat: u64,
         push_msat: u64,
     ) -> Result<(), PayerError> {
-        let peer = bitcoin::secp256k1::PublicKey::from_slice(peer).map_err(|_| PayerError::Malformed("node id"))?;
+        let peer =
+            bitcoin::secp256k1::PublicKey::from_slice(peer).map_err(|_| PayerError::Malformed("node id"))?;
         let address = address.parse().map_err(|_| PayerError::Malformed("address"))?;
         let push = Some(push_msat).filter(|msat| *msat > 0);
-        self.call(move |node| node.open_channel(peer, address, channel_amount_sat, push, None).map(drop)).await
+        self.call(move |node| node.open_channel(peer, address, channel_amount_sat, push, None).map(drop))
+            .await
+    }
+
+    /// Connects to a peer now; a known peer that went away is otherwise looked for once a minute.
+    pub async fn connect(&self, peer: &[u8; 33], address: &str) -> Result<(), PayerError> {
+        let peer =
+            bitcoin::secp256k1::PublicKey::from_slice(peer).map_err(|_| PayerError::Malformed("node id"))?;
+        let address = address.parse().map_err(|_| PayerError::Malformed("address"))?;
+        self.call(move |node| node.connect(peer, address, true)).await
     }
 
     /// True when the funding transaction of at least one channel is known.
@@ -155,7 +165,9 @@ impl Payer {
     /// Waits until some channel can send at least `msat`.
     pub async fn wait_channel_usable(&self, msat: u64, timeout: Duration) -> Result<(), PayerError> {
         self.wait("a usable channel", timeout, |node| {
-            node.list_channels().iter().any(|channel| channel.is_usable && channel.outbound_capacity_msat >= msat)
+            node.list_channels()
+                .iter()
+                .any(|channel| channel.is_usable && channel.outbound_capacity_msat >= msat)
         })
         .await
     }
@@ -205,12 +217,15 @@ impl Payer {
         if asked_msat > max_amount.msat() {
             return Err(PayerError::TooExpensive { asked_msat, limit_msat: max_amount.msat() });
         }
-        self.call(move |node| match node.bolt11_payment().send(&invoice, None) {
-            Ok(_) => Ok(true),
-            Err(NodeError::DuplicatePayment) => Ok(false),
-            Err(error) => Err(error),
-        })
-        .await
+        self.call(move |node| sent(node.bolt11_payment().send(&invoice, None))).await
+    }
+
+    /// Sends another amount than the invoice asks, as a careless payer does: for trying out what a recipient makes
+    /// of it. The node itself refuses less than the invoice asks. Otherwise as [`Payer::pay`].
+    pub async fn pay_amount(&self, bolt11: &str, amount: AmountMsat) -> Result<bool, PayerError> {
+        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
+        self.call(move |node| sent(node.bolt11_payment().send_using_amount(&invoice, amount.msat(), None)))
+            .await
     }
 
     /// How a payment ended; `None` while it is on its way or unknown.
@@ -221,9 +236,10 @@ impl Payer {
         let details = self.node.payment(&PaymentId(*payment_hash.0.as_bytes()))?;
         match details.status {
             PaymentStatus::Pending => None,
-            PaymentStatus::Succeeded => {
-                Some(PaymentOutcome::Succeeded { preimage: None, fee_msat: details.fee_paid_msat.unwrap_or(0) })
-            }
+            PaymentStatus::Succeeded => Some(PaymentOutcome::Succeeded {
+                preimage: None,
+                fee_msat: details.fee_paid_msat.unwrap_or(0),
+            }),
             PaymentStatus::Failed => Some(PaymentOutcome::Failed { reason: "failed earlier".to_owned() }),
         }
     }
@@ -263,13 +279,25 @@ impl Payer {
             tracing::warn!(%error, "the wallet's event pump did not end by itself");
         }
         // Dropping the node's own runtime blocks, which async code must not do.
-        spawn_blocking(move || node.stop()).await.map_err(|_| panicked())?.map_err(|error| PayerError::Node(error.to_string()))
+        spawn_blocking(move || node.stop())
+            .await
+            .map_err(|_| panicked())?
+            .map_err(|error| PayerError::Node(error.to_string()))
     }
 }
 
 impl std::fmt::Debug for Payer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Payer({})", self.node.node_id())
+    }
+}
+
+/// Whether a payment was sent now; one that is on its way or has succeeded is no error.
+fn sent<T>(outcome: Result<T, NodeError>) -> Result<bool, NodeError> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(NodeError::DuplicatePayment) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -289,7 +317,9 @@ fn open(config: &PayerConfig) -> Result<(Arc<Node>, File), PayerError> {
         .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(PayerError::InUse(config.data_dir.display().to_string())),
+        Err(TryLockError::WouldBlock) => {
+            return Err(PayerError::InUse(config.data_dir.display().to_string()));
+        }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     let mut builder = Builder::new();
@@ -309,7 +339,9 @@ fn open(config: &PayerConfig) -> Result<(Arc<Node>, File), PayerError> {
             SocketAddr::V4(v4) => v4.into(),
             SocketAddr::V6(v6) => v6.into(),
         };
-        builder.set_listening_addresses(vec![address]).map_err(|error| PayerError::Open(error.to_string()))?;
+        builder
+            .set_listening_addresses(vec![address])
+            .map_err(|error| PayerError::Open(error.to_string()))?;
     }
     let node = builder.build().map_err(|error| PayerError::Open(error.to_string()))?;
     node.start().map_err(|error| PayerError::Start(error.to_string()))?;
