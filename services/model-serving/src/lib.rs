@@ -1,1 +1,30 @@
 //! Loads ONNX models and serves them over the Open Inference Protocol.
+//!
+//! Entry points: [`Config`] and [`run`] (or [`Service`], to learn the address). How a call travels: `rpc` translates and checks, `model`
+//! says what is done, `worker` queues it for the thread that owns the engine's session, `adapters`
+//! compute. `domain` holds the rules.
+
+mod adapters;
+mod app;
+mod cancel;
+mod catalog;
+mod config;
+mod domain;
+mod error;
+mod loading;
+mod model;
+mod ports;
+mod repository;
+mod rpc;
+mod tasks;
+mod telemetry;
+mod worker;
+
+pub use app::{Service, run};
+pub use config::Config;
+pub use error::RunError;
+pub use ports::EngineError;
+pub use repository::RepositoryError;
+
+/// The service's name: its folder, its table in the configuration, its name in telemetry.
+pub const NAME: &str = "model-serving";

@@ -1,0 +1,137 @@
+//! The table `[model-serving]`.
+
+use std::path::{Path, PathBuf};
+
+use ailayer_platform::config::{ConfigError, PlatformConfig};
+use serde::Deserialize;
+
+/// Names the shared library where the configuration does not.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// The configuration of one model-serving process.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder that holds `<name>/<version>/model.onnx`.
+    pub repository: PathBuf,
+    /// ONNX Runtime's shared library; without it the environment variable `ORT_DYLIB_PATH` names it.
+    pub onnxruntime_library: Option<PathBuf>,
+    /// The threads that share one operator's work. More than the physical cores cost more than they give.
+    #[serde(default = "default_intra_threads")]
+    pub intra_threads: usize,
+    /// The threads that tokenise, a model.
+    #[serde(default = "default_tokenizer_threads")]
+    pub tokenizer_threads: usize,
+    /// The most calls that wait for a model; more are refused with OVERLOADED.
+    #[serde(default = "default_queue_capacity")]
+    pub queue_capacity: usize,
+    /// The most bytes of tensors that wait for a model.
+    #[serde(default = "default_queue_bytes")]
+    pub queue_bytes: usize,
+    /// The longest text in bytes, checked before it is tokenised.
+    #[serde(default = "default_max_text_bytes")]
+    pub max_text_bytes: usize,
+    /// The most texts a call may carry.
+    #[serde(default = "default_max_items")]
+    pub max_items: usize,
+    /// The most texts that run as one batch.
+    #[serde(default = "default_max_batch_rows")]
+    pub max_batch_rows: usize,
+    /// Server, admin port, telemetry, grace period.
+    #[serde(default)]
+    pub platform: PlatformConfig,
+}
+
+const fn default_intra_threads() -> usize {
+    1
+}
+
+const fn default_tokenizer_threads() -> usize {
+    1
+}
+
+const fn default_queue_capacity() -> usize {
+    64
+}
+
+const fn default_queue_bytes() -> usize {
+    256 * 1024 * 1024
+}
+
+const fn default_max_text_bytes() -> usize {
+    64 * 1024
+}
+
+const fn default_max_items() -> usize {
+    32
+}
+
+const fn default_max_batch_rows() -> usize {
+    8
+}
+
+impl Config {
+    /// The defaults, for a repository.
+    pub fn new(repository: impl Into<PathBuf>) -> Self {
+        Self {
+            repository: repository.into(),
+            onnxruntime_library: None,
+            intra_threads: default_intra_threads(),
+            tokenizer_threads: default_tokenizer_threads(),
+            queue_capacity: default_queue_capacity(),
+            queue_bytes: default_queue_bytes(),
+            max_text_bytes: default_max_text_bytes(),
+            max_items: default_max_items(),
+            max_batch_rows: default_max_batch_rows(),
+            platform: PlatformConfig::default(),
+        }
+    }
+
+    /// Refuses a configuration that could not serve, in one line.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.platform.validate(crate::NAME)?;
+        if !self.repository.is_dir() {
+            return Err(invalid("repository", format!("'{}' is not a folder", self.repository.display())));
+        }
+        let counts = [
+            ("intra_threads", self.intra_threads, 256),
+            ("tokenizer_threads", self.tokenizer_threads, 64),
+            ("queue_capacity", self.queue_capacity, 1_000_000),
+            ("queue_bytes", self.queue_bytes, usize::MAX),
+            ("max_text_bytes", self.max_text_bytes, 16 * 1024 * 1024),
+            ("max_items", self.max_items, 65_536),
+            ("max_batch_rows", self.max_batch_rows, 4_096),
+        ];
+        for (key, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                return Err(invalid(key, format!("{value} does not lie in 1..={most}")));
+            }
+        }
+        self.library().map(drop)
+    }
+
+    /// Where ONNX Runtime's library is.
+    pub(crate) fn library(&self) -> Result<PathBuf, ConfigError> {
+        let library =
+            self.onnxruntime_library.clone().or_else(|| std::env::var_os(LIBRARY_VARIABLE).map(Into::into));
+        match library {
+            Some(path) if path.is_file() => Ok(path),
+            Some(path) => Err(invalid("onnxruntime_library", missing(&path))),
+            None => Err(invalid(
+                "onnxruntime_library",
+                format!("not set, and neither is {LIBRARY_VARIABLE}; it names libonnxruntime.so"),
+            )),
+        }
+    }
+}
+
+fn missing(path: &Path) -> String {
+    format!("there is no file '{}'", path.display())
+}
+
+fn invalid(key: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::invalid(format!("{}.{key}", crate::NAME), reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! From texts to padded rows.
+
+use super::input_error::InputError;
+use super::manifest::EmbeddingManifest;
+use super::model::TextLimits;
+use super::tensor::{NamedTensor, Tensor, TensorData, TensorError};
+
+/// What happens to a text that is longer than the model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truncation {
+    /// The call is refused.
+    Refuse,
+    /// The tokens past the end are dropped.
+    End,
+}
+
+/// A text as the model reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedText {
+    /// The token ids, special tokens included.
+    pub ids: Vec<u32>,
+    /// The segment of each token.
+    pub type_ids: Vec<u32>,
+    /// True if tokens were dropped to fit the model.
+    pub truncated: bool,
+}
+
+/// Refuses texts before they are tokenised: none at all, too many, blank, or too long.
+///
+/// A text of only white space is empty: it has no token of its own, and an embedding of nothing is not worth a price.
+pub fn check_texts(texts: &[String], limits: &TextLimits) -> Result<(), InputError> {
+    if texts.is_empty() {
+        return Err(InputError::Empty { field: "texts".to_owned() });
+    }
+    if texts.len() > limits.max_items {
+        let detail = format!("{} texts, a call may carry {}", texts.len(), limits.max_items);
+        return Err(InputError::TooLarge { field: "texts".to_owned(), detail });
+    }
+    for (index, text) in texts.iter().enumerate() {
+        let field = || format!("texts[{index}]");
+        if text.len() > limits.max_text_bytes {
+            let detail = format!("{} bytes, a text may have {}", text.len(), limits.max_text_bytes);
+            return Err(InputError::TooLarge { field: field(), detail });
+        }
+        if text.trim().is_empty() {
+            return Err(InputError::Empty { field: field() });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses texts that were cut where the caller does not want that.
+pub fn check_truncation(
+    encoded: &[EncodedText],
+    truncation: Truncation,
+    limits: &TextLimits,
+) -> Result<(), InputError> {
+    let cut = encoded.iter().position(|text| text.truncated);
+    match (truncation, cut) {
+        (Truncation::Refuse, Some(index)) => Err(InputError::TooLarge {
+            field: format!("texts[{index}]"),
+            detail: format!("more than {} tokens", limits.max_input_tokens),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses token ids, sent as a tensor, that a text could not have become: outside the vocabulary, or too many in a row.
+///
+/// The graph looks ids up in tables; it would fail on these while it runs.
+pub fn check_token_ids(
+    index: usize,
+    ids: &Tensor,
+    vocabulary_size: usize,
+    max_input_tokens: usize,
+) -> Result<(), InputError> {
+    let columns = ids.shape().last().copied().unwrap_or(0);
+    if usize::try_from(columns).is_ok_and(|columns| columns > max_input_tokens) {
+        let detail = format!("{columns} tokens a row, the model reads {max_input_tokens}");
+        return Err(InputError::TooLarge { field: format!("inputs[{index}].shape"), detail });
+    }
+    let TensorData::Int64(values) = ids.data() else { return Ok(()) };
+    let in_vocabulary = |id: &i64| usize::try_from(*id).is_ok_and(|id| id < vocabulary_size);
+    match values.iter().find(|id| !in_vocabulary(id)) {
+        None => Ok(()),
+        Some(id) => Err(InputError::Value {
+            field: format!("inputs[{index}]"),
+            detail: format!("token id {id} is outside the vocabulary of {vocabulary_size}"),
+        }),
+    }
+}
+
+/// Splits texts into batches of at most `max_rows`, texts of like length together so that little is padded.
+///
+/// Every index of `encoded` is in exactly one batch.
+pub fn plan_batches(encoded: &[EncodedText], max_rows: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..encoded.len()).collect();
+    order.sort_by_key(|index| encoded.get(*index).map_or(0, |text| text.ids.len()));
+    order.chunks(max_rows.max(1)).map(<[usize]>::to_vec).collect()
+}
+
+/// The inputs of one batch, every row padded to the longest. Padding has id 0 and mask 0.
+pub fn pad(
+    encoded: &[EncodedText],
+    rows: &[usize],
+    manifest: &EmbeddingManifest,
+) -> Result<Vec<NamedTensor>, TensorError> {
+    let rows: Vec<&EncodedText> = rows.iter().filter_map(|index| encoded.get(*index)).collect();
+    let width = rows.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+    let column = |name: &str, value: fn(&EncodedText, usize) -> i64| {
+        let values: Vec<i64> =
+            rows.iter().flat_map(|text| (0..width).map(|position| value(text, position))).collect();
+        // Both are bounded by the limits of a call and of a manifest, far below i64.
+        let shape = [rows.len(), width].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        Tensor::try_new(shape.to_vec(), TensorData::Int64(values))
+            .map(|tensor| NamedTensor { name: name.to_owned(), tensor })
+    };
+    let mut inputs = vec![
+        column(&manifest.ids, |text, position| id_at(&text.ids, position))?,
+        column(&manifest.mask, |text, position| i64::from(position < text.ids.len()))?,
+    ];
+    if let Some(type_ids) = &manifest.type_ids {
+        inputs.push(column(type_ids, |text, position| id_at(&text.type_ids, position))?);
+    }
+    Ok(inputs)
+}
+
+fn id_at(values: &[u32], position: usize) -> i64 {
+    values.get(position).copied().map_or(0, i64::from)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: TextLimits =
+    TextLimits { max_input_tokens: 8, dimensions: 2, max_items: 3, max_text_bytes: 10 };
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn encoded(length: usize) -> EncodedText {
+    let ids: Vec<u32> = (1..).take(length).collect();
+    EncodedText { type_ids: vec![0; length], ids, truncated: false }
+}
+
+fn manifest() -> EmbeddingManifest {
+    EmbeddingManifest {
+        tokenizer: "t".into(),
+        max_input_tokens: 8,
+        dimensions: 2,
+        output: "out".into(),
+        ids: "ids".into(),
+        mask: "mask".into(),
+        type_ids: None,
+    }
+}
+
+#[test]
+fn refuses_blank_long_and_many() {
+    assert!(check_texts(&texts(&["a", "0123456789"]), &LIMITS).is_ok());
+    for blank in ["", " ", "\t\n\u{a0}\u{3000}"] {
+        let error = check_texts(&texts(&["a", blank]), &LIMITS).unwrap_err();
+        assert_eq!(error, InputError::Empty { field: "texts[1]".into() });
+    }
+    assert!(matches!(check_texts(&[], &LIMITS), Err(InputError::Empty { .. })));
+    assert!(matches!(check_texts(&texts(&["01234567890"]), &LIMITS), Err(InputError::TooLarge { .. })));
+    assert!(matches!(check_texts(&texts(&["a"; 4]), &LIMITS), Err(InputError::TooLarge { .. })));
+}
+
+#[test]
+fn a_cut_text_is_refused_unless_wanted() {
+    let cut = [encoded(2), EncodedText { truncated: true, ..encoded(8) }];
+    assert!(matches!(
+        check_truncation(&cut, Truncation::Refuse, &LIMITS),
+        Err(InputError::TooLarge { field, .. }) if field == "texts[1]"
+    ));
+    assert!(check_truncation(&cut, Truncation::End, &LIMITS).is_ok());
+}
+
+#[test]
+fn token_ids_stay_in_the_vocabulary() {
+    let ids = |values: Vec<i64>| Tensor::try_new(vec![1, 2], TensorData::Int64(values)).unwrap();
+    assert!(check_token_ids(0, &ids(vec![0, 9]), 10, 2).is_ok());
+    for bad in [-1, 10, i64::MIN, i64::MAX] {
+        assert!(
+            matches!(check_token_ids(0, &ids(vec![0, bad]), 10, 2), Err(InputError::Value { .. })),
+            "{bad}"
+        );
+    }
+    assert!(matches!(check_token_ids(0, &ids(vec![0, 0]), 10, 1), Err(InputError::TooLarge { .. })));
+}
+
+#[test]
+fn pads_to_the_longest_row() {
+    let inputs = pad(&[encoded(1), encoded(3)], &[1, 0], &manifest()).unwrap();
+    let values: Vec<_> =
+        inputs.iter().map(|input| (input.name.as_str(), input.tensor.data().clone())).collect();
+    assert_eq!(values[0], ("ids", TensorData::Int64(vec![1, 2, 3, 1, 0, 0])));
+    assert_eq!(values[1], ("mask", TensorData::Int64(vec![1, 1, 1, 1, 0, 0])));
+    assert_eq!(inputs[0].tensor.shape(), [2, 3]);
+}
+
+proptest! {
+    #[test]
+    fn every_text_is_in_one_batch(lengths in proptest::collection::vec(1usize..9, 0..40), max_rows in 0usize..9) {
+        let all: Vec<_> = lengths.into_iter().map(encoded).collect();
+        let batches = plan_batches(&all, max_rows);
+        prop_assert!(batches.iter().all(|rows| !rows.is_empty() && rows.len() <= max_rows.max(1)));
+        let mut seen: Vec<usize> = batches.concat();
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..all.len()).collect::<Vec<_>>());
+    }
+}

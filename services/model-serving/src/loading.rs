@@ -1,0 +1,155 @@
+//! From a version's folder to a model that can serve.
+
+use std::sync::Arc;
+
+use crate::adapters::huggingface_tokenizers::HuggingFaceTokenizer;
+use crate::adapters::onnx_file;
+use crate::cancel::CancelToken;
+use crate::config::Config;
+use crate::domain::manifest::{EmbeddingManifest, Manifest};
+use crate::domain::model::{ModelInfo, TextLimits};
+use crate::domain::queue::QueueLimits;
+use crate::model::{EngineWorker, Model, Run, RunOutputs, TextPart, TextWorker};
+use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, SessionError, TextEncoder};
+use crate::repository::{self, RepositoryError, VersionFolder};
+use crate::worker::Worker;
+
+mod self_test;
+
+pub use self_test::SelfTestError;
+
+/// A version that cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file is missing or wrong.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The model file is no ONNX file.
+    #[error("model.onnx is not an ONNX file")]
+    NotOnnx(#[from] prost::DecodeError),
+    /// Weights outside the model file, which its digest would not cover.
+    #[error("model.onnx keeps tensor '{0}' in another file; save it as one file")]
+    ExternalData(String),
+    /// The engine cannot use the model.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The tokenizer file cannot be used.
+    #[error("cannot use the tokenizer {file}")]
+    Tokenizer {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: EncoderError,
+    },
+    /// The graph is not as `model.toml` says.
+    #[error("model.toml and model.onnx do not fit together")]
+    SelfTest(#[from] SelfTestError),
+    /// The system gave no thread.
+    #[error("the system gave no thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Loads models, one after the other.
+pub struct Loader {
+    engine: Arc<dyn InferenceEngine>,
+    config: Config,
+}
+
+impl Loader {
+    /// A loader with the limits of a configuration.
+    pub const fn new(engine: Arc<dyn InferenceEngine>, config: Config) -> Self {
+        Self { engine, config }
+    }
+
+    /// Reads, hashes, loads and tries out one version. Blocks.
+    pub fn load(&self, folder: &VersionFolder, cancel: &CancelToken) -> Result<Model, LoadError> {
+        let files = repository::read(folder)?;
+        if let Some(tensor) = onnx_file::external_tensor(&files.model)? {
+            return Err(LoadError::ExternalData(tensor));
+        }
+        let mut session = self.engine.load(&files.model, cancel)?;
+        let text = match files.manifest {
+            Manifest::Tensor => None,
+            Manifest::Embedding(manifest) => {
+                let tokenizer = files.tokenizer.unwrap_or_default();
+                Some(self.text_part(manifest, &tokenizer, session.as_mut(), cancel)?)
+            }
+        };
+        let info = ModelInfo {
+            id: folder.id.clone(),
+            digest: files.digest,
+            execution_provider: session.execution_provider(),
+            text: text.as_ref().map(|part| part.limits),
+        };
+        let signature = session.signature().clone();
+        let engine = engine_worker(session, self.queue_limits())?;
+        Ok(Model::new(info, signature, engine, text))
+    }
+
+    fn text_part(
+        &self,
+        manifest: EmbeddingManifest,
+        tokenizer: &[u8],
+        session: &mut dyn InferenceSession,
+        cancel: &CancelToken,
+    ) -> Result<TextPart, LoadError> {
+        let encoder = HuggingFaceTokenizer::from_bytes(tokenizer, manifest.max_input_tokens)
+            .map_err(|source| LoadError::Tokenizer { file: manifest.tokenizer.clone(), source })?;
+        let padding_is_exact = self_test::run(session, &encoder, &manifest, cancel)?;
+        if !padding_is_exact {
+            tracing::warn!(
+                "a padded batch answers otherwise than its rows alone, batching is off for this model"
+            );
+        }
+        let limits = TextLimits {
+            max_input_tokens: manifest.max_input_tokens,
+            dimensions: manifest.dimensions,
+            max_items: self.config.max_items,
+            max_text_bytes: self.config.max_text_bytes,
+        };
+        Ok(TextPart {
+            limits,
+            vocabulary_size: encoder.vocabulary_size(),
+            max_batch_rows: if padding_is_exact { self.config.max_batch_rows } else { 1 },
+            worker: text_worker(&encoder, self.config.tokenizer_threads, self.queue_limits())?,
+            manifest,
+        })
+    }
+
+    const fn queue_limits(&self) -> QueueLimits {
+        QueueLimits { max_entries: self.config.queue_capacity, max_bytes: self.config.queue_bytes }
+    }
+}
+
+fn engine_worker(
+    mut session: Box<dyn InferenceSession>,
+    limits: QueueLimits,
+) -> std::io::Result<EngineWorker> {
+    let handler = move |run: Run, cancel: &CancelToken| -> RunOutputs {
+        let one_batch = |inputs: &Vec<_>| match cancel.is_cancelled() {
+            true => Err(SessionError::Cancelled),
+            false => session.run(inputs, &run.outputs, cancel),
+        };
+        run.batches.iter().map(one_batch).collect()
+    };
+    Worker::spawn("inference", limits, vec![handler])
+}
+
+/// Each thread has its own copy: a tokenizer's caches are behind a lock that threads would share.
+fn text_worker(
+    encoder: &HuggingFaceTokenizer,
+    threads: usize,
+    limits: QueueLimits,
+) -> std::io::Result<TextWorker> {
+    let handlers = (0..threads).map(|_| {
+        let encoder = encoder.clone();
+        move |texts: Vec<String>, cancel: &CancelToken| {
+            let one_text = |text: &String| match cancel.is_cancelled() {
+                true => Err(EncoderError::Cancelled),
+                false => encoder.encode(text),
+            };
+            texts.iter().map(one_text).collect()
+        }
+    });
+    Worker::spawn("tokenizer", limits, handlers.collect())
+}

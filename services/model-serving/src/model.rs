@@ -1,0 +1,111 @@
+//! A loaded model version: its worker threads, and what may be asked of it.
+
+use std::time::Duration;
+
+use crate::domain::manifest::EmbeddingManifest;
+use crate::domain::model::{ModelInfo, TextLimits};
+use crate::domain::signature::Signature;
+use crate::domain::tensor::NamedTensor;
+use crate::domain::text::EncodedText;
+use crate::error::ServeError;
+use crate::ports::{EncoderError, SessionError};
+use crate::worker::Worker;
+
+mod embed;
+mod infer;
+mod tokenize;
+
+/// The batches of one call, run one after the other, and the outputs wanted of each.
+pub struct Run {
+    /// The inputs of each batch.
+    pub batches: Vec<Vec<NamedTensor>>,
+    /// The outputs wanted, in order.
+    pub outputs: Vec<String>,
+}
+
+/// The outputs of each batch.
+pub type RunOutputs = Result<Vec<Vec<NamedTensor>>, SessionError>;
+/// The worker that owns the engine's session.
+pub type EngineWorker = Worker<Run, RunOutputs>;
+/// The worker that owns the tokenizers.
+pub type TextWorker = Worker<Vec<String>, Result<Vec<EncodedText>, EncoderError>>;
+
+/// A model version that can serve.
+#[derive(Debug)]
+pub struct Model {
+    info: ModelInfo,
+    signature: Signature,
+    engine: EngineWorker,
+    text: Option<TextPart>,
+}
+
+/// What a model that takes texts has besides.
+#[derive(Debug)]
+pub struct TextPart {
+    /// Its limits.
+    pub limits: TextLimits,
+    /// Which tensors mean what.
+    pub manifest: EmbeddingManifest,
+    /// Token ids lie below it.
+    pub vocabulary_size: usize,
+    /// The most texts in a batch; 1 if padding would change results.
+    pub max_batch_rows: usize,
+    /// The tokenizers.
+    pub worker: TextWorker,
+}
+
+/// What a call cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Time in the engine's queue.
+    pub queue_time: Duration,
+    /// Time in the engine.
+    pub inference_time: Duration,
+}
+
+impl Model {
+    /// Puts the parts together.
+    pub const fn new(
+        info: ModelInfo,
+        signature: Signature,
+        engine: EngineWorker,
+        text: Option<TextPart>,
+    ) -> Self {
+        Self { info, signature, engine, text }
+    }
+
+    /// What a client may know.
+    pub const fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// What the graph takes and gives.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// The calls that wait for the engine.
+    pub fn queue_len(&self) -> usize {
+        self.engine.queue_len()
+    }
+
+    /// Refuses new calls, cancels what runs and joins the threads. Blocks; idempotent.
+    pub fn stop(&self) {
+        if let Some(text) = &self.text {
+            text.worker.stop();
+        }
+        self.engine.stop();
+    }
+
+    fn text(&self) -> Result<&TextPart, ServeError> {
+        self.text.as_ref().ok_or_else(|| ServeError::NotATextModel { name: self.info.id.name.clone() })
+    }
+
+    async fn run(&self, run: Run) -> Result<(Vec<Vec<NamedTensor>>, Timing), ServeError> {
+        let tensors = run.batches.iter().flatten();
+        let bytes = tensors.fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
+        let done = self.engine.call(run, bytes).await?;
+        let timing = Timing { queue_time: done.queue_time, inference_time: done.run_time };
+        Ok((done.output?, timing))
+    }
+}

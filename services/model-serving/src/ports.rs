@@ -1,0 +1,87 @@
+//! What serving needs from an inference engine and from a tokenizer.
+
+use std::error::Error;
+
+use crate::cancel::CancelToken;
+use crate::domain::signature::Signature;
+use crate::domain::tensor::NamedTensor;
+use crate::domain::text::EncodedText;
+
+/// Loads models. One a process.
+pub trait InferenceEngine: Send + Sync {
+    /// Makes a session of the bytes of a model file. Blocks for as long as loading takes; ends early
+    /// with an error soon after the token is cancelled.
+    fn load(&self, model: &[u8], cancel: &CancelToken) -> Result<Box<dyn InferenceSession>, EngineError>;
+}
+
+/// A loaded model; used by one thread at a time.
+pub trait InferenceSession: Send {
+    /// What the graph takes and gives.
+    fn signature(&self) -> &Signature;
+
+    /// The execution provider that runs the graph, e.g. `CPUExecutionProvider`.
+    fn execution_provider(&self) -> &'static str;
+
+    /// Runs the graph once. Blocks. The inputs must fit the signature.
+    ///
+    /// Answers the named outputs in that order. Ends early with [`SessionError::Cancelled`] soon after the token is cancelled.
+    fn run(
+        &mut self,
+        inputs: &[NamedTensor],
+        outputs: &[String],
+        cancel: &CancelToken,
+    ) -> Result<Vec<NamedTensor>, SessionError>;
+}
+
+/// Turns texts into token ids; used by one thread at a time.
+pub trait TextEncoder: Send {
+    /// Encodes one text, special tokens included, cut to the length the encoder was made for.
+    fn encode(&self, text: &str) -> Result<EncodedText, EncoderError>;
+}
+
+/// The engine or a model file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine's library is missing or too old, or another one is already loaded.
+    #[error("ONNX Runtime: {0}")]
+    Runtime(String),
+    /// The engine refused the model file.
+    #[error("the engine refused the model: {0}")]
+    Model(String),
+    /// The graph wants something that is not served.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// A run that gave no outputs.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The graph found a value of its inputs invalid, e.g. an index out of range.
+    #[error("the model refused the input")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
+    /// The graph failed.
+    #[error("the model failed")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// The outputs are larger than an answer may be.
+    #[error("the outputs have {bytes} bytes, an answer may have {limit}")]
+    OutputTooLarge {
+        /// The size of the outputs.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Nobody waits for the answer any more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// A text that was not encoded, or a tokenizer that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// The tokenizer failed.
+    #[error("the tokenizer failed")]
+    Failed(#[source] Box<dyn Error + Send + Sync>),
+    /// Nobody waits for the answer any more.
+    #[error("cancelled")]
+    Cancelled,
+}

@@ -1,0 +1,91 @@
+//! The two gRPC services. Protobuf types stay in this folder.
+
+use std::sync::Arc;
+
+use ailayer_platform::error::Failure;
+use ailayer_platform::health::Health;
+use ailayer_proto::ailayer::serving::v1::serving_service_server::ServingServiceServer;
+use ailayer_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use tonic::Status;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
+
+use crate::catalog::Catalog;
+use crate::error::ServeError;
+use crate::model::{Model, Timing};
+use crate::telemetry::Metrics;
+
+mod convert;
+mod embed;
+mod inference_service;
+mod list_models;
+mod model_infer;
+mod model_metadata;
+mod serving_service;
+mod tokenize;
+
+/// The names that health is reported for.
+pub const SERVICE_NAMES: [&str; 2] = ["ailayer.serving.v1.ServingService", "inference.GRPCInferenceService"];
+
+/// What every method needs. Clones share it.
+#[derive(Clone)]
+pub struct Rpc(Arc<Shared>);
+
+struct Shared {
+    catalog: Arc<Catalog>,
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Rpc {
+    /// Handlers over a catalog.
+    pub fn new(catalog: Arc<Catalog>, health: Health, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared { catalog, health, metrics }))
+    }
+
+    /// Both services. Answers are not compressed; requests may be, within the limit once unpacked.
+    pub fn routes(self, max_message_bytes: usize) -> Routes {
+        let inference = GrpcInferenceServiceServer::new(self.clone())
+            .max_decoding_message_size(max_message_bytes)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Deflate);
+        let serving = ServingServiceServer::new(self).max_decoding_message_size(max_message_bytes);
+        Routes::new(inference).add_service(serving)
+    }
+
+    fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    /// Finds the model, has it do the work, and measures the call whatever comes of it.
+    async fn with_model<T>(
+        &self,
+        method: &'static str,
+        name: &str,
+        version: &str,
+        work: impl AsyncFnOnce(&Model) -> Result<T, ServeError>,
+    ) -> Result<T, Status> {
+        let (label, outcome) = match self.catalog().resolve(name, version) {
+            Ok(model) => (model.info().id.name.clone(), work(&model).await),
+            Err(error) => ("unknown".to_owned(), Err(error)),
+        };
+        let outcome = outcome.map_err(Failure::from);
+        let reason = outcome.as_ref().err().map_or("OK", |failure| failure.reason().as_str_name());
+        self.0.metrics.request(&label, method, reason);
+        outcome.map_err(Status::from)
+    }
+
+    fn measure(&self, model: &Model, timing: Timing) {
+        let name = &model.info().id.name;
+        self.0.metrics.run(name, timing.queue_time, timing.inference_time);
+        self.0.metrics.queue_length(name, model.queue_len());
+    }
+
+    fn measure_tokens(&self, model: &Model, tokens: u64) {
+        self.0.metrics.tokens(&model.info().id.name, tokens);
+    }
+}
