@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Writes the tiny graphs the tests load: `python make_tiny.py` beside this file, with `onnx` installed.
+
+The files are committed; run this only to change them. Output is deterministic.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, external_data_helper, helper, numpy_helper, save
+
+HERE = Path(__file__).parent
+VOCABULARY = 10
+DIMENSIONS = 2
+
+
+def write(name, nodes, inputs, outputs, initializers=()):
+    graph = helper.make_graph(nodes, name, inputs, outputs, initializer=list(initializers))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="")
+    (HERE / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    return model
+
+
+def tensor(name, datatype, shape):
+    return helper.make_tensor_value_info(name, datatype, shape)
+
+
+def constant(name, values):
+    return numpy_helper.from_array(np.asarray(values), name)
+
+
+# One identity a data type that is served: what goes in comes out.
+TYPES = "BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 FLOAT DOUBLE".split()
+write(
+    "identities",
+    [helper.make_node("Identity", [f"in_{t}"], [f"out_{t}"]) for t in TYPES],
+    [tensor(f"in_{t}", getattr(TensorProto, t), [None]) for t in TYPES],
+    [tensor(f"out_{t}", getattr(TensorProto, t), [None]) for t in TYPES],
+)
+
+# sum = a + b, both FP32 [-1, 2]; and a second output.
+write(
+    "add",
+    [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])],
+    [tensor("a", TensorProto.FLOAT, [None, 2]), tensor("b", TensorProto.FLOAT, [None, 2])],
+    [tensor("sum", TensorProto.FLOAT, [None, 2]), tensor("difference", TensorProto.FLOAT, [None, 2])],
+)
+
+# A table of 10 rows: ids outside it fail while the graph runs.
+table = np.arange(VOCABULARY * DIMENSIONS, dtype=np.float32).reshape(VOCABULARY, DIMENSIONS)
+write(
+    "gather",
+    [helper.make_node("Gather", ["table", "ids"], ["rows"])],
+    [tensor("ids", TensorProto.INT64, [None])],
+    [tensor("rows", TensorProto.FLOAT, [None, DIMENSIONS])],
+    [constant("table", table)],
+)
+
+
+def embedder(name, table, leaky=False):
+    """Mean of the rows of the tokens that are not padding; if leaky, padding counts too."""
+    counted = [helper.make_node("ReduceSum", ["weights", "middle"], ["count"], keepdims=1)]
+    if leaky:
+        counted = [
+            helper.make_node("Shape", ["ids"], ["width"], start=1),
+            helper.make_node("Cast", ["width"], ["count"], to=TensorProto.FLOAT),
+        ]
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["tokens"]),
+        helper.make_node("Cast", ["mask"], ["weights"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["weights", "last"], ["columns"]),
+        helper.make_node("Mul", ["tokens", "columns"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "middle"], ["total"], keepdims=0),
+        *counted,
+        helper.make_node("Div", ["total", "count"], ["embedding"]),
+    ]
+    write(
+        name,
+        nodes,
+        [tensor("ids", TensorProto.INT64, [None, None]), tensor("mask", TensorProto.INT64, [None, None])],
+        [tensor("embedding", TensorProto.FLOAT, [None, DIMENSIONS])],
+        [constant("table", table), constant("last", np.int64([2])), constant("middle", np.int64([1]))],
+    )
+
+
+embedder("embed", table)
+embedder("embed_leaky", table, leaky=True)
+# Word 9 has no finite embedding.
+poisoned = table.copy()
+poisoned[VOCABULARY - 1] = np.nan
+embedder("embed_poisoned", poisoned)
+
+# FP16 is not served.
+write(
+    "half",
+    [helper.make_node("Identity", ["x"], ["y"])],
+    [tensor("x", TensorProto.FLOAT16, [1])],
+    [tensor("y", TensorProto.FLOAT16, [1])],
+)
+
+# Its weights would be read from another file.
+weight = numpy_helper.from_array(np.float32([1, 2]), "weight")
+external_data_helper.set_external_data(weight, location="weights.bin")
+weight.ClearField("raw_data")
+weight.data_location = TensorProto.EXTERNAL
+write(
+    "external",
+    [helper.make_node("Add", ["x", "weight"], ["y"])],
+    [tensor("x", TensorProto.FLOAT, [2])],
+    [tensor("y", TensorProto.FLOAT, [2])],
+    [weight],
+)
+
+(HERE / "corrupt.onnx").write_bytes(b"this is no model\n")

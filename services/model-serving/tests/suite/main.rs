@@ -1,0 +1,15 @@
+//! Drives the service over gRPC, with ONNX Runtime: tiny graphs from `tests/data`, and the real all-MiniLM-L6-v2.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
+
+mod bad_input;
+mod embedding;
+mod loading;
+mod minilm;
+mod shutdown;
+mod support;
+mod tensors;

@@ -1,0 +1,121 @@
+//! Tensors of every served type go through the engine unchanged, typed and raw.
+
+use ailayer_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
+use ailayer_proto::inference::{
+    InferTensorContents, ModelMetadataRequest, ServerLiveRequest, ServerMetadataRequest,
+};
+use bytes::Bytes;
+
+use crate::support::{Running, floats, infer, input};
+
+/// Name in the tiny graph, protocol's name, two values.
+fn every_type() -> Vec<(&'static str, &'static str, InferTensorContents)> {
+    let contents = |fill: fn(&mut InferTensorContents)| {
+        let mut contents = InferTensorContents::default();
+        fill(&mut contents);
+        contents
+    };
+    vec![
+        ("BOOL", "BOOL", contents(|c| c.bool_contents = vec![true, false])),
+        ("INT8", "INT8", contents(|c| c.int_contents = vec![-128, 127])),
+        ("INT16", "INT16", contents(|c| c.int_contents = vec![-32_768, 32_767])),
+        ("INT32", "INT32", contents(|c| c.int_contents = vec![i32::MIN, i32::MAX])),
+        ("INT64", "INT64", contents(|c| c.int64_contents = vec![i64::MIN, i64::MAX])),
+        ("UINT8", "UINT8", contents(|c| c.uint_contents = vec![0, 255])),
+        ("UINT16", "UINT16", contents(|c| c.uint_contents = vec![0, 65_535])),
+        ("UINT32", "UINT32", contents(|c| c.uint_contents = vec![0, u32::MAX])),
+        ("UINT64", "UINT64", contents(|c| c.uint64_contents = vec![0, u64::MAX])),
+        ("FLOAT", "FP32", contents(|c| c.fp32_contents = vec![f32::MIN_POSITIVE, f32::INFINITY])),
+        ("DOUBLE", "FP64", contents(|c| c.fp64_contents = vec![-0.0, f64::MAX])),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_typed() {
+    let (mut service, _repository) = Running::with_tiny(&["identities"]).await;
+    let types = every_type();
+    let inputs: Vec<InferInputTensor> = types
+        .iter()
+        .map(|(name, datatype, contents)| input(&format!("in_{name}"), datatype, &[2], contents.clone()))
+        .collect();
+    let mut request = infer("identities", inputs);
+    request.id = "seven".to_owned();
+    let answer = service.inference.model_infer(request).await.unwrap().into_inner();
+    assert_eq!((answer.id.as_str(), answer.model_version.as_str()), ("seven", "1"));
+    assert!(answer.raw_output_contents.is_empty());
+    assert_eq!(answer.outputs.len(), types.len());
+    for (output, (name, datatype, contents)) in answer.outputs.iter().zip(types) {
+        assert_eq!(
+            (output.name.as_str(), output.datatype.as_str()),
+            (format!("out_{name}").as_str(), datatype)
+        );
+        assert_eq!(output.contents.as_ref(), Some(&contents));
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_raw() {
+    let (mut service, _repository) = Running::with_tiny(&["identities"]).await;
+    let types = every_type();
+    let sizes = [1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8];
+    let raw: Vec<Bytes> = sizes.iter().map(|size| (0..2 * size).map(|byte| byte % 2).collect()).collect();
+    let inputs = types.iter().map(|(name, datatype, _)| InferInputTensor {
+        contents: None,
+        ..input(&format!("in_{name}"), datatype, &[2], InferTensorContents::default())
+    });
+    let mut request = infer("identities", inputs.collect());
+    request.raw_input_contents = raw.clone();
+    let answer = service.inference.model_infer(request).await.unwrap().into_inner();
+    assert_eq!(answer.raw_output_contents, raw);
+    assert!(answer.outputs.iter().all(|output| output.contents.is_none() && output.shape == [2]));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_are_chosen_and_ordered_by_the_client() {
+    let (mut service, _repository) = Running::with_tiny(&["add"]).await;
+    let pair = |name: &str, values: [f32; 2]| input(name, "FP32", &[1, 2], floats(&values));
+    let mut request = infer("add", vec![pair("b", [10.0, 20.0]), pair("a", [1.0, 2.0])]);
+    for (names, values) in [
+        (vec!["difference", "sum"], vec![[-9.0, -18.0], [11.0, 22.0]]),
+        (vec!["difference"], vec![[-9.0, -18.0]]),
+        (vec![], vec![[11.0, 22.0], [-9.0, -18.0]]),
+    ] {
+        let wanted =
+            |name: &&str| InferRequestedOutputTensor { name: (*name).to_owned(), ..Default::default() };
+        request.outputs = names.iter().map(wanted).collect();
+        let answer = service.inference.model_infer(request.clone()).await.unwrap().into_inner();
+        let answered: Vec<_> =
+            answer.outputs.into_iter().map(|output| output.contents.unwrap().fp32_contents).collect();
+        assert_eq!(answered, values);
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tensor_without_elements() {
+    let (mut service, _repository) = Running::with_tiny(&["add"]).await;
+    let none = |name: &str| input(name, "FP32", &[0, 2], InferTensorContents::default());
+    let answer = service.inference.model_infer(infer("add", vec![none("a"), none("b")])).await.unwrap();
+    assert_eq!(answer.into_inner().outputs[0].shape, [0, 2]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata() {
+    let (mut service, _repository) = Running::with_tiny(&["add"]).await;
+    assert!(service.inference.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
+    let server = service.inference.server_metadata(ServerMetadataRequest {}).await.unwrap().into_inner();
+    assert_eq!((server.name.as_str(), server.extensions.len()), ("ailayer-model-serving", 0));
+    let request = ModelMetadataRequest { name: "add".to_owned(), version: String::new() };
+    let model = service.inference.model_metadata(request).await.unwrap().into_inner();
+    assert_eq!(
+        (model.versions.as_slice(), model.platform.as_str()),
+        (&["1".to_owned()][..], "onnxruntime_onnx")
+    );
+    assert_eq!((model.inputs[0].name.as_str(), model.inputs[0].datatype.as_str()), ("a", "FP32"));
+    assert_eq!(model.inputs[0].shape, [-1, 2]);
+    assert_eq!(model.outputs.len(), 2);
+    service.stop().await;
+}
