@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ailayer_primitives::Network;
 use thiserror::Error;
 
 /// A call that did not do what it should. Nothing was paid unless the variant says otherwise.
@@ -22,6 +23,9 @@ pub enum PayerError {
     /// Not an invoice, node id or address.
     #[error("malformed {0}")]
     Malformed(&'static str),
+    /// The invoice is for another chain.
+    #[error("the invoice is for another network than {0}")]
+    WrongNetwork(Network),
     /// The invoice asks more than the caller allows.
     #[error("the invoice asks {asked_msat} msat, more than the {limit_msat} msat allowed")]
     TooExpensive {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ailayer_primitives::{Digest, PaymentHash};
+use ldk_node::lightning::events::PaymentFailureReason;
 use ldk_node::{Event, Node};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use crate::PaymentOutcome;
 
@@ -14,7 +16,7 @@ pub type Outcomes = HashMap<PaymentHash, PaymentOutcome>;
 
 /// Handles events until the task that runs it ends. A buyer keeps no books: an outcome that is missed
 /// here, because the process died, is read from the node's own payment list.
-pub async fn pump(node: Arc<Node>, outcomes: watch::Sender<Outcomes>) {
+pub async fn pump(node: Arc<Node>, outcomes: Arc<watch::Sender<Outcomes>>) {
     loop {
         let event = node.next_event_async().await;
         match &event {
@@ -26,13 +28,17 @@ pub async fn pump(node: Arc<Node>, outcomes: watch::Sender<Outcomes>) {
                 note(&outcomes, payment_hash.0, outcome);
             }
             Event::PaymentFailed { payment_hash: Some(payment_hash), reason, .. } => {
-                let reason = reason.map_or_else(|| "unknown".to_owned(), |reason| format!("{reason:?}"));
+                let reason = word(*reason).to_owned();
                 note(&outcomes, payment_hash.0, PaymentOutcome::Failed { reason });
             }
             other => tracing::debug!(event = ?other, "wallet event"),
         }
-        if let Err(error) = node.event_handled() {
-            tracing::warn!(%error, "the wallet's node could not take note of an event");
+        // It writes to disk, which async code must not wait for.
+        let (handled, told) = (Arc::clone(&node), "the wallet's node could not take note of an event");
+        match spawn_blocking(move || handled.event_handled()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, told),
+            Err(error) => tracing::warn!(%error, told),
         }
     }
 }
@@ -43,4 +49,18 @@ fn note(outcomes: &watch::Sender<Outcomes>, payment_hash: [u8; 32], outcome: Pay
     outcomes.send_modify(|all| {
         all.insert(payment_hash, outcome);
     });
+}
+
+/// Stable machine words for LDK's reasons.
+const fn word(reason: Option<PaymentFailureReason>) -> &'static str {
+    match reason {
+        Some(PaymentFailureReason::RecipientRejected) => "recipient_rejected",
+        Some(PaymentFailureReason::UserAbandoned) => "abandoned",
+        Some(PaymentFailureReason::RetriesExhausted) => "retries_exhausted",
+        Some(PaymentFailureReason::PaymentExpired) => "expired",
+        Some(PaymentFailureReason::RouteNotFound) => "no_route",
+        Some(PaymentFailureReason::UnknownRequiredFeatures) => "unknown_required_features",
+        Some(_) => "unexpected",
+        None => "unknown",
+    }
 }

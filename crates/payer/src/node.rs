@@ -2,23 +2,27 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_platform::tasks::{Shutdown, Tasks};
-use ailayer_primitives::{AmountMsat, Digest, PaymentHash};
+use ailayer_primitives::{AmountMsat, Digest, Network, PaymentHash};
 use ldk_node::lightning::ln::channelmanager::PaymentId;
-use ldk_node::payment::PaymentStatus;
+use ldk_node::payment::{PaymentKind, PaymentStatus};
 use ldk_node::{Builder, Node, NodeError};
 use lightning_invoice::Bolt11Invoice;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use crate::check::check_invoice;
 use crate::events::{Outcomes, pump};
 use crate::{PayerConfig, PayerError};
 
 /// How often conditions that have no event are looked at.
 const POLL: Duration = Duration::from_millis(100);
+/// How long an event may lag behind the node's list of payments.
+const RECORD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the event pump may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -34,7 +38,7 @@ pub enum PaymentOutcome {
     },
     /// No money moved: what was locked is back.
     Failed {
-        /// LDK's reason.
+        /// A short machine word, such as `recipient_rejected`.
         reason: String,
     },
 }
@@ -65,7 +69,8 @@ pub struct PayerBalances {
 /// A running node of a buyer. Stop it with [`Payer::stop`]; a drop without stop loses no funds.
 pub struct Payer {
     node: Arc<Node>,
-    outcomes: watch::Receiver<Outcomes>,
+    network: Network,
+    outcomes: Arc<watch::Sender<Outcomes>>,
     tasks: Tasks,
     _lock: File,
 }
@@ -73,17 +78,18 @@ pub struct Payer {
 impl Payer {
     /// Opens or creates the wallet in the folder and starts its node.
     pub async fn start(config: PayerConfig) -> Result<Self, PayerError> {
+        let network = config.network;
         let (node, lock) = spawn_blocking(move || open(&config)).await.map_err(|_| panicked())??;
-        let (sender, outcomes) = watch::channel(Outcomes::new());
+        let outcomes = Arc::new(watch::Sender::new(Outcomes::new()));
         let tasks = Tasks::new(Shutdown::new(), GRACE);
-        let (stop, pumped) = (tasks.shutdown_token(), pump(Arc::clone(&node), sender));
+        let (stop, pumped) = (tasks.shutdown_token(), pump(Arc::clone(&node), Arc::clone(&outcomes)));
         tasks.spawn("pump_wallet_events", async move {
             tokio::select! {
                 () = pumped => {}
                 () = stop.cancelled() => {}
             }
         });
-        Ok(Self { node, outcomes, tasks, _lock: lock })
+        Ok(Self { node, network, outcomes, tasks, _lock: lock })
     }
 
     async fn call<T: Send + 'static>(
@@ -162,6 +168,16 @@ impl Payer {
         self.node.list_channels().iter().any(|channel| channel.funding_txo.is_some())
     }
 
+    /// Begins to close all channels in good order; the money is on chain once the closing transactions confirm.
+    pub async fn close_channels(&self) -> Result<(), PayerError> {
+        self.call(|node| {
+            node.list_channels().iter().try_for_each(|channel| {
+                node.close_channel(&channel.user_channel_id, channel.counterparty_node_id)
+            })
+        })
+        .await
+    }
+
     /// Waits until some channel can send at least `msat`.
     pub async fn wait_channel_usable(&self, msat: u64, timeout: Duration) -> Result<(), PayerError> {
         self.wait("a usable channel", timeout, |node| {
@@ -212,35 +228,51 @@ impl Payer {
     /// Idempotent by payment hash: a payment that is on its way or has succeeded is not sent again.
     /// Returns true if it was sent now.
     pub async fn pay(&self, bolt11: &str, max_amount: AmountMsat) -> Result<bool, PayerError> {
-        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
-        let asked_msat = invoice.amount_milli_satoshis().ok_or(PayerError::Malformed("invoice"))?;
-        if asked_msat > max_amount.msat() {
-            return Err(PayerError::TooExpensive { asked_msat, limit_msat: max_amount.msat() });
-        }
+        let invoice = check_invoice(bolt11, self.network, max_amount)?;
+        self.forget_failure(hash_of(&invoice));
         self.call(move |node| sent(node.bolt11_payment().send(&invoice, None))).await
     }
 
     /// Sends another amount than the invoice asks, as a careless payer does: for trying out what a recipient makes
     /// of it. The node itself refuses less than the invoice asks. Otherwise as [`Payer::pay`].
     pub async fn pay_amount(&self, bolt11: &str, amount: AmountMsat) -> Result<bool, PayerError> {
-        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
+        let invoice = check_invoice(bolt11, self.network, amount)?;
+        self.forget_failure(hash_of(&invoice));
         self.call(move |node| sent(node.bolt11_payment().send_using_amount(&invoice, amount.msat(), None)))
             .await
     }
 
+    /// How an earlier attempt at an invoice ended says nothing about the next one.
+    fn forget_failure(&self, payment_hash: PaymentHash) {
+        self.outcomes.send_if_modified(|all| {
+            let failed = matches!(all.get(&payment_hash), Some(PaymentOutcome::Failed { .. }));
+            failed && all.remove(&payment_hash).is_some()
+        });
+    }
+
     /// How a payment ended; `None` while it is on its way or unknown.
     pub fn outcome(&self, payment_hash: PaymentHash) -> Option<PaymentOutcome> {
-        if let Some(outcome) = self.outcomes.borrow().get(&payment_hash) {
-            return Some(outcome.clone());
-        }
+        self.seen(payment_hash).or_else(|| self.recorded(payment_hash))
+    }
+
+    /// As this run saw it.
+    fn seen(&self, payment_hash: PaymentHash) -> Option<PaymentOutcome> {
+        self.outcomes.borrow().get(&payment_hash).cloned()
+    }
+
+    /// As the node's own list has it, which also knows what earlier runs missed, but no reasons.
+    fn recorded(&self, payment_hash: PaymentHash) -> Option<PaymentOutcome> {
         let details = self.node.payment(&PaymentId(*payment_hash.0.as_bytes()))?;
         match details.status {
             PaymentStatus::Pending => None,
-            PaymentStatus::Succeeded => Some(PaymentOutcome::Succeeded {
-                preimage: None,
-                fee_msat: details.fee_paid_msat.unwrap_or(0),
-            }),
-            PaymentStatus::Failed => Some(PaymentOutcome::Failed { reason: "failed earlier".to_owned() }),
+            PaymentStatus::Succeeded => {
+                let preimage = match details.kind {
+                    PaymentKind::Bolt11 { preimage, .. } => preimage.map(|preimage| preimage.0),
+                    _ => None,
+                };
+                Some(PaymentOutcome::Succeeded { preimage, fee_msat: details.fee_paid_msat.unwrap_or(0) })
+            }
+            PaymentStatus::Failed => Some(PaymentOutcome::Failed { reason: "failed_earlier".to_owned() }),
         }
     }
 
@@ -250,15 +282,20 @@ impl Payer {
         payment_hash: PaymentHash,
         timeout: Duration,
     ) -> Result<PaymentOutcome, PayerError> {
-        let mut changes = self.outcomes.clone();
+        let mut changes = self.outcomes.subscribe();
         let waited = tokio::time::timeout(timeout, async {
             loop {
                 changes.mark_unchanged();
-                if let Some(outcome) = self.outcome(payment_hash) {
+                if let Some(outcome) = self.seen(payment_hash) {
                     return outcome;
                 }
-                // Looked at again now and then: the node's list also knows what an earlier run missed.
-                let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+                // The node's list is written a moment before the event that carries the reason.
+                let changed = tokio::time::timeout(RECORD_PATIENCE, changes.changed()).await;
+                if changed.is_err()
+                    && let Some(outcome) = self.outcome(payment_hash)
+                {
+                    return outcome;
+                }
             }
         });
         waited.await.map_err(|_| PayerError::TimedOut { what: "the payment's end", waited: timeout })
@@ -266,9 +303,7 @@ impl Payer {
 
     /// The SHA-256 of an invoice's preimage.
     pub fn payment_hash(bolt11: &str) -> Result<PaymentHash, PayerError> {
-        let invoice: Bolt11Invoice = bolt11.parse().map_err(|_| PayerError::Malformed("invoice"))?;
-        let hash: &[u8] = invoice.payment_hash().as_ref();
-        Digest::try_from(hash).map(PaymentHash).map_err(|_| PayerError::Malformed("invoice"))
+        bolt11.parse().map(|invoice| hash_of(&invoice)).map_err(|_| PayerError::Malformed("invoice"))
     }
 
     /// Ends the node in good order.
@@ -301,6 +336,10 @@ fn sent<T>(outcome: Result<T, NodeError>) -> Result<bool, NodeError> {
     }
 }
 
+fn hash_of(invoice: &Bolt11Invoice) -> PaymentHash {
+    PaymentHash(Digest::new(*invoice.payment_hash().as_ref()))
+}
+
 fn panicked() -> PayerError {
     PayerError::Node("it panicked".to_owned())
 }
@@ -308,7 +347,9 @@ fn panicked() -> PayerError {
 /// Two live copies of channel state lose funds, so the folder is locked first.
 fn open(config: &PayerConfig) -> Result<(Arc<Node>, File), PayerError> {
     let failed = |error: std::io::Error| PayerError::Open(format!("{}: {error}", config.data_dir.display()));
-    std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
+    // It holds the keys: nobody else may look into it.
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true).mode(0o700).create(&config.data_dir).map_err(failed)?;
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
