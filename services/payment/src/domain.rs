@@ -1,0 +1,8 @@
+//! The rules, without a wire: no database, no node, no clock, no protobuf.
+
+pub mod channel;
+pub mod event;
+pub mod hold_invoice;
+pub mod invoice_id;
+pub mod outgoing;
+pub mod preimage;

@@ -1,0 +1,31 @@
+//! `GetNode`.
+
+use ailayer_platform::error::Failure;
+use ailayer_platform::{clock, convert::network_to_proto};
+use ailayer_proto::ailayer::common::v1::BlockRef;
+use ailayer_proto::ailayer::payment::v1::GetNodeResponse;
+use bitcoin::hashes::Hash as _;
+
+use crate::app::App;
+use crate::error::ServiceError;
+
+pub(super) async fn handle(app: &App) -> Result<GetNodeResponse, Failure> {
+    let channels = app.channels.list().await?;
+    let usable = channels.iter().filter(|channel| channel.usable).count();
+    let status = app.node.status();
+    let synced = app.gate.check(&status, clock::now_s());
+    if let Err(error @ ServiceError::Store(_)) = synced {
+        return Err(error.into());
+    }
+    Ok(GetNodeResponse {
+        node_id: app.node.node_id().serialize().to_vec(),
+        network: network_to_proto(app.network).into(),
+        listening_addresses: app.node.listening_addresses(),
+        tip: Some(BlockRef {
+            block_hash: status.tip.block_hash.to_byte_array().to_vec(),
+            height: status.tip.height,
+        }),
+        synced: synced.is_ok(),
+        usable_channels: u32::try_from(usable).unwrap_or(u32::MAX),
+    })
+}

@@ -1,0 +1,104 @@
+//! Channels: opened once an order, and told of once.
+
+use std::sync::Arc;
+
+use ailayer_platform::clock;
+use ailayer_primitives::RequestId;
+use ailayer_store::event_log::Signal;
+use tokio::sync::Mutex;
+
+use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
+use crate::error::ServiceError;
+use crate::ports::{LightningNode, NodeError};
+use crate::store::{Rows, channel as table};
+
+/// The channels of one node.
+pub struct Channels {
+    rows: Rows,
+    node: Arc<dyn LightningNode>,
+    signal: Signal,
+    /// One order at a time, so that a channel without an order belongs to the order being resumed.
+    opening: Mutex<()>,
+}
+
+impl Channels {
+    /// Channels over a store and a node.
+    pub fn new(rows: Rows, node: Arc<dyn LightningNode>, signal: Signal) -> Self {
+        Self { rows, node, signal, opening: Mutex::default() }
+    }
+
+    /// Opens a channel, or answers with the one the request id opened before.
+    ///
+    /// The node names a channel only once it has begun. A crash in between leaves an order without a channel; its
+    /// repeat takes over a channel that fits and that no order owns, so that nothing is funded, or given away,
+    /// twice. A channel that was not funded yet does not survive the crash, and is opened anew.
+    pub async fn open(&self, id: RequestId, order: &ChannelOrder) -> Result<UserChannelId, ServiceError> {
+        let _one_at_a_time = self.opening.lock().await;
+        let stored = table::get_or_insert_order(&self.rows, id, order, clock::now_ms()).await?;
+        if stored.order != *order {
+            return Err(ServiceError::IdReused);
+        }
+        if let Some(channel) = stored.user_channel_id {
+            return Ok(channel);
+        }
+        if !stored.new
+            && let Some(orphan) = self.find_orphan(order).await?
+        {
+            table::set_channel(&self.rows, id, orphan).await?;
+            return Ok(orphan);
+        }
+        match self.node.open_channel(order).await {
+            Ok(channel) => {
+                table::set_channel(&self.rows, id, channel).await?;
+                Ok(channel)
+            }
+            Err(error) => {
+                // Begun or not is certain only for these: then the same request may be tried again.
+                if !matches!(error, NodeError::Failed(_)) {
+                    table::forget_order(&self.rows, id).await?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn find_orphan(&self, order: &ChannelOrder) -> Result<Option<UserChannelId>, ServiceError> {
+        for channel in self.node.channels().await? {
+            let fits = channel.peer_node_id == order.peer_node_id
+                && channel.amount == order.amount
+                && channel.announced == order.announce;
+            if fits && !table::is_ordered(&self.rows, channel.user_channel_id).await? {
+                return Ok(Some(channel.user_channel_id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All channels that are not closed.
+    pub async fn list(&self) -> Result<Vec<Channel>, ServiceError> {
+        Ok(self.node.channels().await?)
+    }
+
+    /// The node reports a usable channel. `Ok` means that what it says is durable here.
+    pub async fn on_ready(&self, id: UserChannelId) -> Result<(), ServiceError> {
+        let channels = self.node.channels().await?;
+        // Closed again already: its close has an event of its own, and there is nothing to describe.
+        let Some(channel) = channels.into_iter().find(|channel| channel.user_channel_id == id) else {
+            return Ok(());
+        };
+        if table::record_ready(&self.rows, &channel, clock::now_ms()).await? {
+            tracing::info!(user_channel_id = %id.0, peer = %channel.peer_node_id, "channel ready");
+            self.signal.notify();
+        }
+        Ok(())
+    }
+
+    /// The node reports a closed channel. `Ok` means that what it says is durable here.
+    pub async fn on_closed(&self, id: UserChannelId, reason: &str) -> Result<(), ServiceError> {
+        tracing::warn!(user_channel_id = %id.0, reason, "channel closed");
+        if table::record_closed(&self.rows, id, reason, clock::now_ms()).await?.is_some() {
+            self.signal.notify();
+        }
+        Ok(())
+    }
+}

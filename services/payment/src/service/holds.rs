@@ -1,0 +1,357 @@
+//! Hold invoices: create, claim, release, and what the node reports about them.
+
+use std::sync::Arc;
+
+use ailayer_platform::{clock, crash};
+use ailayer_primitives::{AmountMsat, PaymentHash, UnixS};
+use ailayer_store::event_log::Signal;
+use tokio::sync::Mutex;
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::hold_invoice::{
+    Claimable, HoldInvoice, HoldState, Input, Margins, NodeCall, Refused, Terms, decide,
+};
+use crate::domain::invoice_id::InvoiceId;
+use crate::domain::preimage::PreimageSecret;
+use crate::error::ServiceError;
+use crate::ports::{LightningNode, NodeRecord};
+use crate::service::sync_gate::SyncGate;
+use crate::store::Rows;
+use crate::store::hold_invoice::{self as table, Inserted};
+use crate::telemetry;
+
+/// How often a compare-and-set is tried before the row is called contended. Rows have few writers.
+const MAX_TRIES: u32 = 16;
+/// Rows that one tick of the guard moves; more wait for the next one.
+const TICK_ROWS: u32 = 512;
+/// Locks that make one create at a time for an id; many ids share one.
+const CREATE_LOCKS: usize = 64;
+
+/// Bounds of this node's holds.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldLimits {
+    /// INTENT and OPEN rows at most.
+    pub max_open: u64,
+    /// ACCEPTED and CLAIM_REQUESTED rows at most: each takes HTLC slots of a channel.
+    pub max_accepted: u64,
+    /// Kill switch of new holds.
+    pub holds_enabled: bool,
+    /// Kill switch of claims.
+    pub claims_enabled: bool,
+}
+
+/// The hold invoices of one node.
+pub struct Holds {
+    rows: Rows,
+    node: Arc<dyn LightningNode>,
+    secret: PreimageSecret,
+    gate: Arc<SyncGate>,
+    signal: Signal,
+    margins: Margins,
+    limits: HoldLimits,
+    create_locks: [Mutex<()>; CREATE_LOCKS],
+}
+
+/// A row after an input, and what the node is to be told.
+struct Step {
+    invoice: HoldInvoice,
+    call: Option<NodeCall>,
+}
+
+impl Holds {
+    /// Holds over a store and a node.
+    pub fn new(
+        rows: Rows,
+        node: Arc<dyn LightningNode>,
+        secret: PreimageSecret,
+        gate: Arc<SyncGate>,
+        signal: Signal,
+        margins: Margins,
+        limits: HoldLimits,
+    ) -> Self {
+        let create_locks = std::array::from_fn(|_| Mutex::default());
+        Self { rows, node, secret, gate, signal, margins, limits, create_locks }
+    }
+
+    /// Creates a hold invoice, or answers with the stored one. On `Ok` the invoice is durable and its text final.
+    pub async fn create(&self, id: InvoiceId, terms: Terms) -> Result<HoldInvoice, ServiceError> {
+        // `receive_for_hash` resets the node's record, so it is never called twice at once, nor after OPEN.
+        let _one_at_a_time = self.create_lock(id).lock().await;
+        let invoice = match table::find(&self.rows, id).await? {
+            Some(stored) => stored,
+            None => self.insert_intent(id, terms).await?,
+        };
+        match invoice.terms {
+            // A tombstone: the release came first.
+            None => return Err(Refused::InvalidState(invoice.state).into()),
+            Some(stored) if stored != terms => return Err(ServiceError::IdReused),
+            Some(_) => {}
+        }
+        match decide(&invoice, &Input::Create, self.margins)?.call {
+            Some(NodeCall::MakeInvoice) => self.open(invoice, terms).await,
+            _ => Ok(invoice),
+        }
+    }
+
+    async fn insert_intent(&self, id: InvoiceId, terms: Terms) -> Result<HoldInvoice, ServiceError> {
+        if !self.limits.holds_enabled {
+            return Err(ServiceError::SwitchedOff("new hold invoices"));
+        }
+        self.gate.check(&self.node.status(), clock::now_s())?;
+        let hash = self.secret.preimage(id).payment_hash();
+        let intent = HoldInvoice::intent(id, hash, terms, clock::now_s());
+        let (open, accepted) = (self.limits.max_open, self.limits.max_accepted);
+        match table::insert_intent(&self.rows, &intent, open, accepted, clock::now_ms()).await? {
+            Inserted::New => {
+                crash::point("payment.p2.intent");
+                telemetry::hold_moved(HoldState::Intent);
+                Ok(intent)
+            }
+            Inserted::Existing(stored) => Ok(*stored),
+            Inserted::LimitReached => Err(ServiceError::TooManyOpen),
+        }
+    }
+
+    async fn open(&self, intent: HoldInvoice, terms: Terms) -> Result<HoldInvoice, ServiceError> {
+        self.gate.check(&self.node.status(), clock::now_s())?;
+        let issued = self
+            .node
+            .receive_for_hash(intent.payment_hash, terms.amount, terms.description_hash, terms.expiry_s)
+            .await?;
+        let transition = decide(&intent, &Input::Opened, self.margins)?;
+        let now = clock::now_ms();
+        let mut open = intent.after(&transition, None, now);
+        open.bolt11 = issued.bolt11;
+        open.expiry = issued.expiry;
+        if table::advance(&self.rows, &intent, &transition, &open, None, now).await? {
+            self.moved(&open);
+            return Ok(open);
+        }
+        // Released while the node made the text, which is given to nobody.
+        let stored = self.find(intent.invoice_id).await?;
+        decide(&stored, &Input::Create, self.margins)?;
+        Ok(stored)
+    }
+
+    /// Looks an invoice up by its id.
+    pub async fn find(&self, id: InvoiceId) -> Result<HoldInvoice, ServiceError> {
+        table::find(&self.rows, id).await?.ok_or(ServiceError::InvoiceNotFound)
+    }
+
+    /// Looks an invoice up by its payment hash.
+    pub async fn find_by_hash(&self, hash: PaymentHash) -> Result<HoldInvoice, ServiceError> {
+        table::find_by_hash(&self.rows, hash).await?.ok_or(ServiceError::InvoiceNotFound)
+    }
+
+    /// Authorises the claim and tells the node. On `Ok` the authorisation is durable: nothing can give the money
+    /// back any more. CLAIMED follows with the node's event.
+    pub async fn claim(&self, id: InvoiceId) -> Result<HoldInvoice, ServiceError> {
+        let status = self.node.status();
+        if self.find(id).await?.state == HoldState::Accepted {
+            if !self.limits.claims_enabled {
+                return Err(ServiceError::SwitchedOff("claims"));
+            }
+            // A height read before the node has caught up would make a passed deadline look far away.
+            self.gate.check(&status, clock::now_s())?;
+        }
+        let step = self.step(id, None, None, |_| Input::RequestClaim { tip: status.tip.height }).await?;
+        self.tell(&step).await;
+        Ok(step.invoice)
+    }
+
+    /// Gives the money back, or withdraws the invoice. On `Ok` the release is durable: nothing can claim any more.
+    pub async fn release(&self, id: InvoiceId, reason: &str) -> Result<HoldInvoice, ServiceError> {
+        match self.step(id, Some(reason), None, |_| Input::RequestRelease).await {
+            Err(ServiceError::InvoiceNotFound) => {}
+            outcome => return self.finish(outcome?).await,
+        }
+        let hash = self.secret.preimage(id).payment_hash();
+        let tombstone = HoldInvoice::tombstone(id, hash, reason.to_owned());
+        let event = Event::HoldInvoice(EventKind::HoldInvoiceReleased, tombstone.clone());
+        if table::insert_tombstone(&self.rows, &tombstone, &event, clock::now_ms()).await? {
+            self.moved(&tombstone);
+            return Ok(tombstone);
+        }
+        // Created in between.
+        let step = self.step(id, Some(reason), None, |_| Input::RequestRelease).await?;
+        self.finish(step).await
+    }
+
+    /// The node reports locked money. `Ok` means that what it says is durable here.
+    pub async fn on_claimable(
+        &self,
+        hash: PaymentHash,
+        node_payment_id: [u8; 32],
+        money: Claimable,
+    ) -> Result<(), ServiceError> {
+        let Some(invoice) = table::find_by_hash(&self.rows, hash).await? else {
+            // Not ours to keep: a row lost in a restore, say. The payer has it back at once.
+            tracing::warn!(payment_hash = %hash, "money for an unknown hold invoice, failing it back");
+            self.fail_back(hash).await;
+            return Ok(());
+        };
+        let accepted = table::counts(&self.rows).await?.accepted;
+        let slot_free = accepted < self.limits.max_accepted;
+        let tip = self.node.status().tip.height;
+        let step = self
+            .step(invoice.invoice_id, None, Some(node_payment_id), |_| Input::Claimable {
+                money,
+                tip,
+                slot_free,
+            })
+            .await?;
+        self.finish(step).await?;
+        Ok(())
+    }
+
+    /// The node reports that a preimage is durable. `Ok` means that what it says is durable here.
+    pub async fn on_received(&self, hash: PaymentHash, amount: AmountMsat) -> Result<(), ServiceError> {
+        let Some(invoice) = table::find_by_hash(&self.rows, hash).await? else {
+            return self.unexpected(hash, amount, "no hold invoice has this hash").await;
+        };
+        match self.step(invoice.invoice_id, None, None, |_| Input::Received).await {
+            Ok(_) => Ok(()),
+            Err(ServiceError::Hold(refused @ Refused::Unauthorised(_))) => {
+                self.unexpected(hash, amount, &refused.to_string()).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn unexpected(
+        &self,
+        hash: PaymentHash,
+        amount: AmountMsat,
+        note: &str,
+    ) -> Result<(), ServiceError> {
+        tracing::error!(payment_hash = %hash, amount_msat = amount.msat(), note, "unexpected receipt");
+        telemetry::unexpected_receipt();
+        table::record_unexpected(&self.rows, hash, amount, note, clock::now_ms()).await?;
+        Ok(())
+    }
+
+    /// One round of the guard: expires, gives back what nobody claimed, repeats what a crash may have cut off.
+    /// `events_drained` as in [`Input::Tick`], the per-row part apart.
+    pub async fn tick(&self, now: UnixS, events_drained: bool) -> Result<(), ServiceError> {
+        let tip = self.node.status().tip.height;
+        let guard_height = tip.saturating_add(self.margins.guard_blocks);
+        for due in table::find_due(&self.rows, now, guard_height, TICK_ROWS).await? {
+            let received = due.state == HoldState::ClaimRequested
+                && self.node.record(due.payment_hash).await == Some(NodeRecord::Succeeded);
+            let events_drained = events_drained && !received;
+            let tick = |_: &HoldInvoice| Input::Tick { tip, now, events_drained };
+            match self.step(due.invoice_id, None, None, tick).await {
+                Ok(step) => drop(self.finish(step).await?),
+                Err(ServiceError::Contended) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// At every start: tells the node again to fail back what a crash may have kept it from failing.
+    pub async fn fail_back_again(&self) -> Result<(), ServiceError> {
+        let tip = self.node.status().tip.height;
+        for hash in table::find_to_fail_back(&self.rows, tip).await? {
+            self.fail_back(hash).await;
+        }
+        Ok(())
+    }
+
+    /// The counts behind the limits and the balances.
+    pub async fn counts(&self) -> Result<table::Counts, ServiceError> {
+        Ok(table::counts(&self.rows).await?)
+    }
+
+    /// Applies an input to a row: decide, compare-and-set with the event, repeat if somebody was faster.
+    async fn step(
+        &self,
+        id: InvoiceId,
+        reason: Option<&str>,
+        node_payment_id: Option<[u8; 32]>,
+        input: impl Fn(&HoldInvoice) -> Input,
+    ) -> Result<Step, ServiceError> {
+        for _ in 0..MAX_TRIES {
+            let before = self.find(id).await?;
+            let transition = decide(&before, &input(&before), self.margins)?;
+            let now = clock::now_ms();
+            let after = before.after(&transition, reason, now);
+            if after == before {
+                return Ok(Step { invoice: after, call: transition.call });
+            }
+            if table::advance(&self.rows, &before, &transition, &after, node_payment_id, now).await? {
+                if after.state != before.state {
+                    self.moved(&after);
+                }
+                return Ok(Step { invoice: after, call: transition.call });
+            }
+        }
+        Err(ServiceError::Contended)
+    }
+
+    /// Tells the node, and completes a release once it was told.
+    async fn finish(&self, step: Step) -> Result<HoldInvoice, ServiceError> {
+        let told = self.tell(&step).await;
+        if told && step.invoice.state == HoldState::ReleaseRequested {
+            return Ok(self.step(step.invoice.invoice_id, None, None, |_| Input::FailedBack).await?.invoice);
+        }
+        Ok(step.invoice)
+    }
+
+    /// Makes the call a step asks for. A failure is not the caller's: the row says what must be done, and the
+    /// guard repeats it.
+    async fn tell(&self, step: &Step) -> bool {
+        let invoice = &step.invoice;
+        match step.call {
+            Some(NodeCall::Claim) => {
+                let amount = invoice.hold.map_or(AmountMsat::ZERO, |hold| hold.amount);
+                let preimage = self.secret.preimage(invoice.invoice_id);
+                if let Err(error) = self.node.claim(amount, &preimage).await {
+                    tracing::error!(invoice_id = %invoice.invoice_id, %error, "claim not taken by the node, repeating");
+                    return false;
+                }
+                crash::point("payment.p9.after_claim_call");
+                true
+            }
+            Some(NodeCall::FailBack) => self.fail_back(invoice.payment_hash).await,
+            Some(NodeCall::MakeInvoice) | None => true,
+        }
+    }
+
+    async fn fail_back(&self, hash: PaymentHash) -> bool {
+        if let Err(error) = self.node.fail_back(hash).await {
+            tracing::error!(payment_hash = %hash, %error, "fail-back not taken by the node, repeating");
+            return false;
+        }
+        crash::point("payment.r2.after_fail_call");
+        true
+    }
+
+    fn moved(&self, invoice: &HoldInvoice) {
+        let HoldInvoice { invoice_id, state, release_reason, .. } = invoice;
+        if let Some(point) = crash_point(*state) {
+            crash::point(point);
+        }
+        tracing::info!(%invoice_id, state = state.as_str(), release_reason, "hold invoice moved");
+        telemetry::hold_moved(*state);
+        self.signal.notify();
+    }
+
+    fn create_lock(&self, id: InvoiceId) -> &Mutex<()> {
+        let [.., last] = *id.uuid().as_bytes();
+        &self.create_locks[usize::from(last) % CREATE_LOCKS]
+    }
+}
+
+/// The point right behind the durable write of a state.
+const fn crash_point(state: HoldState) -> Option<&'static str> {
+    match state {
+        HoldState::Open => Some("payment.p2.open"),
+        HoldState::Accepted => Some("payment.p3.accepted"),
+        HoldState::ClaimRequested => Some("payment.p9.claim_requested"),
+        HoldState::Claimed => Some("payment.p10.claimed"),
+        HoldState::ReleaseRequested => Some("payment.r2.release_requested"),
+        HoldState::Released => Some("payment.r3.released"),
+        HoldState::Intent | HoldState::Lost | HoldState::Expired => None,
+    }
+}

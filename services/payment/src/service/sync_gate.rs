@@ -1,0 +1,90 @@
+//! Whether the node's view of the chain is fresh enough to lock money by.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ailayer_primitives::UnixS;
+
+use crate::error::ServiceError;
+use crate::ports::NodeStatus;
+
+/// Deadlines are heights, so a node that does not see new blocks must not take new holds.
+///
+/// Two ages are watched. The *sync age* is the time since the chain source last answered; it catches a dead
+/// source. The *tip age* is the time since the tip last changed, counted from when this process first saw it;
+/// it catches a source that answers but is itself stuck. Regtest has no tip age: there blocks come when asked for.
+#[derive(Debug)]
+pub struct SyncGate {
+    max_sync_age: Duration,
+    max_tip_age: Option<Duration>,
+    tip_seen: Mutex<Option<(u32, Instant)>>,
+}
+
+impl SyncGate {
+    /// A gate with its limits.
+    pub const fn new(max_sync_age: Duration, max_tip_age: Option<Duration>) -> Self {
+        Self { max_sync_age, max_tip_age, tip_seen: Mutex::new(None) }
+    }
+
+    /// Refuses with NOT_SYNCED while the view is missing or too old.
+    pub fn check(&self, status: &NodeStatus, now: UnixS) -> Result<(), ServiceError> {
+        let tip_age = self.observe(status.tip.height, Instant::now());
+        if !status.running {
+            return Err(ServiceError::NotSynced("it is not running"));
+        }
+        let Some(synced_at) = status.synced_at else {
+            return Err(ServiceError::NotSynced("not synced since its start"));
+        };
+        if now.0.saturating_sub(synced_at.0) > self.max_sync_age.as_secs() {
+            return Err(ServiceError::NotSynced("the chain source does not answer"));
+        }
+        if self.max_tip_age.is_some_and(|limit| tip_age > limit) {
+            return Err(ServiceError::NotSynced("the tip is too old"));
+        }
+        Ok(())
+    }
+
+    /// Notes the tip; answers how long it has been the tip.
+    fn observe(&self, height: u32, now: Instant) -> Duration {
+        let mut seen = self.tip_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((known, since)) if known == height => now.saturating_duration_since(since),
+            _ => {
+                *seen = Some((height, now));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::BlockHash;
+    use bitcoin::hashes::Hash as _;
+
+    use super::*;
+    use crate::ports::Tip;
+
+    fn status(running: bool, synced_at: Option<u64>) -> NodeStatus {
+        let tip = Tip { block_hash: BlockHash::all_zeros(), height: 7 };
+        NodeStatus { running, tip, synced_at: synced_at.map(UnixS) }
+    }
+
+    #[test]
+    fn only_a_fresh_view_passes() {
+        let gate = SyncGate::new(Duration::from_secs(60), None);
+        assert!(gate.check(&status(true, Some(1000)), UnixS(1060)).is_ok());
+        assert!(gate.check(&status(true, Some(1000)), UnixS(1061)).is_err());
+        assert!(gate.check(&status(true, None), UnixS(1000)).is_err());
+        assert!(gate.check(&status(false, Some(1000)), UnixS(1000)).is_err());
+    }
+
+    #[test]
+    fn a_tip_that_never_changes_closes_the_gate() {
+        let gate = SyncGate::new(Duration::from_secs(60), Some(Duration::from_secs(3600)));
+        let start = Instant::now();
+        assert_eq!(gate.observe(7, start), Duration::ZERO);
+        assert_eq!(gate.observe(7, start + Duration::from_secs(9)), Duration::from_secs(9));
+        assert_eq!(gate.observe(8, start + Duration::from_secs(10)), Duration::ZERO);
+    }
+}

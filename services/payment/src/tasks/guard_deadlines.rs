@@ -1,0 +1,47 @@
+//! The guard: gives money back before its deadline, asking nobody, and repeats what a crash cut off.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ailayer_platform::clock;
+use ailayer_platform::health::Component;
+use ailayer_platform::tasks::Shutdown;
+
+use crate::app::App;
+use crate::error::ServiceError;
+use crate::telemetry;
+
+/// Runs until the stop. Ends with an error only when the rows cannot be trusted or written for good.
+pub async fn run(app: Arc<App>, node_health: Component, shutdown: Shutdown) -> Result<(), ServiceError> {
+    let mut timer = tokio::time::interval(app.guard_interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut quiet_since: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
+        }
+        let status = app.node.status();
+        telemetry::tip(status.tip.height);
+        let synced = app.gate.check(&status, clock::now_s());
+        match &synced {
+            Ok(()) => node_health.set_ready(),
+            Err(error) => node_health.set_unready(error.to_string()),
+        }
+        let quiet = synced.is_ok() && !app.node.has_event();
+        quiet_since = if quiet { quiet_since.or_else(|| Some(Instant::now())) } else { None };
+        let drained = quiet_since.is_some_and(|since| since.elapsed() >= app.lost_settle_time);
+        match round(&app, drained).await {
+            Ok(()) => {}
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => tracing::warn!(%error, "guard round failed, trying again"),
+        }
+    }
+}
+
+async fn round(app: &App, drained: bool) -> Result<(), ServiceError> {
+    app.holds.tick(clock::now_s(), drained).await?;
+    let counts = app.holds.counts().await?;
+    telemetry::held(counts.accepted, counts.held.msat());
+    Ok(())
+}

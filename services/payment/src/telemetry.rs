@@ -1,0 +1,61 @@
+//! What this service measures.
+
+use std::sync::OnceLock;
+
+use ailayer_platform::telemetry::{Counter, Gauge, counter, gauge};
+
+use crate::domain::hold_invoice::HoldState;
+use crate::domain::outgoing::PaymentState;
+
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+/// A hold invoice entered a state.
+pub fn hold_moved(state: HoldState) {
+    static COUNTER: OnceLock<Counter> = OnceLock::new();
+    let describe =
+        || counter("ailayer.hold_invoice.transitions", "{transition}", "States that hold invoices entered.");
+    COUNTER.get_or_init(describe).add(1, &[("state", state.as_str())]);
+}
+
+/// An outgoing payment ended.
+pub fn payment_ended(state: PaymentState) {
+    static COUNTER: OnceLock<Counter> = OnceLock::new();
+    let describe = || counter("ailayer.outgoing_payment.ended", "{payment}", "Outgoing payments that ended.");
+    COUNTER.get_or_init(describe).add(1, &[("state", state.as_str())]);
+}
+
+/// The node reported money that no row authorised. Any is a reason to look.
+pub fn unexpected_receipt() {
+    static COUNTER: OnceLock<Counter> = OnceLock::new();
+    let describe =
+        || counter("ailayer.payment.unexpected_receipts", "{receipt}", "Receipts that no row authorised.");
+    COUNTER.get_or_init(describe).add(1, &[]);
+}
+
+/// Outgoing payments whose call was cut off and whose outcome the node has not told yet.
+pub fn unresolved_payments(count: usize) {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    let describe =
+        || gauge("ailayer.outgoing_payment.unresolved", "{payment}", "Payments of unknown outcome.");
+    GAUGE.get_or_init(describe).set(signed(count), &[]);
+}
+
+/// Holds that take HTLC slots now, and the money in them.
+pub fn held(holds: u64, msat: u64) {
+    static HOLDS: OnceLock<Gauge> = OnceLock::new();
+    static MSAT: OnceLock<Gauge> = OnceLock::new();
+    let holds_gauge =
+        || gauge("ailayer.hold_invoice.accepted", "{hold}", "Hold invoices that lock money now.");
+    let msat_gauge = || gauge("ailayer.hold_invoice.held", "msat", "Money locked to hold invoices now.");
+    HOLDS.get_or_init(holds_gauge).set(signed(holds), &[]);
+    MSAT.get_or_init(msat_gauge).set(signed(msat), &[]);
+}
+
+/// The node's tip.
+pub fn tip(height: u32) {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    let describe = || gauge("ailayer.lightning_node.tip", "{block}", "The height of the node's tip.");
+    GAUGE.get_or_init(describe).set(i64::from(height), &[]);
+}
