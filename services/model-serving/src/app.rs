@@ -54,6 +54,11 @@ impl Service {
         self.server.grpc_address()
     }
 
+    /// Where `/livez`, `/readyz` and `/metrics` answer.
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.server.admin_address()
+    }
+
     /// Serves until `shutdown`, then answers what is in flight, and joins every thread before it returns.
     ///
     /// Live at once, ready when every version in the repository is loaded. A version that does not load

@@ -42,6 +42,23 @@ async fn broken_models_are_reported_and_the_others_serve() {
     until_model_ready(&mut service, "z-good").await;
     let models = service.serving.list_models(ListModelsRequest {}).await.unwrap().into_inner().models;
     assert_eq!(models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>(), ["z-good"]);
+    let page = service.page("/readyz").await;
+    for (name, reason) in [
+        ("a-corrupt", "not an ONNX file"),
+        ("b-half", "'x' is Tensor<f16>"),
+        ("c-external", "tensor 'weight' in another file"),
+        ("d-missing", "model.onnx: No such file"),
+        ("e-key", "model.toml: key 'dimensoins'"),
+        ("f-dimensions", "[1, 2], expected FP32 [1, 3]"),
+        ("g-output", "key 'output': the graph has no tensor 'nothing'"),
+        ("h-input", "key 'inputs.mask': the graph has no tensor 'msk'"),
+        ("i-tokenizer", "nothing.json: No such file"),
+        ("j-tokenizer", "cannot use the tokenizer tokenizer.json"),
+    ] {
+        let line = page.lines().find(|line| line.starts_with(&format!("model/{name}/1: ")));
+        assert!(line.is_some_and(|line| line.contains(reason)), "{name}: {line:?}");
+    }
+    assert!(!page.contains("z-good"), "{page}");
     assert!(!service.model_ready("a-corrupt", "").await);
     assert!(!service.model_ready("nothing", "").await);
     assert!(!service.inference.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);

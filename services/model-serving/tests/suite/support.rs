@@ -1,5 +1,6 @@
 //! A running service, its clients, and where the artefacts are.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use ailayer_proto::inference::{
     InferTensorContents, ModelInferRequest, ModelReadyRequest, ServerReadyRequest,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -22,6 +25,7 @@ use tonic::{Code, Status};
 pub struct Running {
     pub serving: ServingServiceClient<Channel>,
     pub inference: GrpcInferenceServiceClient<Channel>,
+    pub admin: SocketAddr,
     pub shutdown: Shutdown,
     pub service: JoinHandle<Result<(), RunError>>,
 }
@@ -29,7 +33,7 @@ pub struct Running {
 impl Running {
     pub async fn start(config: Config) -> Self {
         let service = Service::bind(config).await.unwrap();
-        let address = format!("http://{}", service.grpc_address());
+        let (address, admin) = (format!("http://{}", service.grpc_address()), service.admin_address());
         let shutdown = Shutdown::new();
         #[expect(clippy::disallowed_methods, reason = "owned by the handle, joined in `stop`")]
         let service = tokio::spawn(service.serve(shutdown.clone()));
@@ -37,6 +41,7 @@ impl Running {
         Self {
             serving: ServingServiceClient::new(channel.clone()),
             inference: GrpcInferenceServiceClient::new(channel),
+            admin,
             shutdown,
             service,
         }
@@ -85,6 +90,16 @@ impl Running {
             truncation: truncation.into(),
         };
         self.serving.embed(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A page of the admin port.
+    pub async fn page(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     pub async fn stop(self) {
