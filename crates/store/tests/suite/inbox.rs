@@ -1,0 +1,75 @@
+//! Each event is taken in once, and reading resumes behind the last.
+
+use std::time::Duration;
+
+use ailayer_store::{
+    Store,
+    inbox::{accept_in_tx, cursor},
+};
+use uuid::Uuid;
+
+use crate::schema::new_store;
+
+async fn accept(store: &Store, source: &str, id: Uuid, at: u64) -> bool {
+    let mut tx = store.begin().await.unwrap();
+    let fresh = accept_in_tx(&mut tx, source, id, at).await.unwrap();
+    tx.commit().await.unwrap();
+    fresh
+}
+
+#[tokio::test]
+async fn repeats_are_dropped_for_each_source() {
+    let store = new_store().await;
+    let id = Uuid::new_v4();
+    assert_eq!(cursor(store.pool(), "payment").await.unwrap(), 0);
+    assert!(accept(&store, "payment", id, 1).await);
+    assert!(!accept(&store, "payment", id, 1).await);
+    assert!(accept(&store, "audit", id, 1).await, "another source's event of that id is another event");
+    // The same event under another cursor is still the same event.
+    assert!(!accept(&store, "payment", id, 2).await);
+    assert_eq!(cursor(store.pool(), "payment").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn the_cursor_never_moves_backwards() {
+    let store = new_store().await;
+    let first = Uuid::new_v4();
+    accept(&store, "payment", first, 4).await;
+    accept(&store, "payment", Uuid::new_v4(), 9).await;
+    assert!(!accept(&store, "payment", first, 4).await);
+    assert!(accept(&store, "payment", Uuid::new_v4(), 7).await);
+    assert_eq!(cursor(store.pool(), "payment").await.unwrap(), 9);
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_was_not_taken_in() {
+    let store = new_store().await;
+    let id = Uuid::new_v4();
+    let mut tx = store.begin().await.unwrap();
+    assert!(accept_in_tx(&mut tx, "payment", id, 1).await.unwrap());
+    tx.rollback().await.unwrap();
+    assert_eq!(cursor(store.pool(), "payment").await.unwrap(), 0);
+    assert!(accept(&store, "payment", id, 1).await);
+}
+
+#[tokio::test]
+async fn of_two_at_once_one_acts() {
+    let store = new_store().await;
+    let id = Uuid::new_v4();
+    let mut first = store.begin().await.unwrap();
+    assert!(accept_in_tx(&mut first, "payment", id, 1).await.unwrap());
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        first.commit().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(accept(&store, "payment", id, 1), commit);
+    assert!(!second);
+}
+
+#[tokio::test]
+async fn cursor_zero_is_no_event() {
+    let store = new_store().await;
+    let mut tx = store.begin().await.unwrap();
+    let error = accept_in_tx(&mut tx, "payment", Uuid::new_v4(), 0).await.unwrap_err();
+    assert!(matches!(error, ailayer_store::StoreError::Violation { .. }), "{error:?}");
+}
