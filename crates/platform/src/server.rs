@@ -20,6 +20,7 @@ mod addresses;
 mod admin;
 pub mod deadline;
 mod in_flight;
+mod message_limit;
 mod panic;
 mod status_body;
 mod trace;
@@ -137,6 +138,7 @@ async fn serve(
         .layer(in_flight::InFlightLayer::new(limits.max_concurrent_requests))
         .layer(deadline::DeadlineLayer::new(limits.request_timeout))
         .layer(panic::CatchPanicLayer)
+        .layer(message_limit::MessageLimitLayer)
         .into_inner();
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(limits.max_concurrent_streams)

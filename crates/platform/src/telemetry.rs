@@ -5,6 +5,8 @@
 //! Metrics are always readable on the admin port; traces and metrics are also pushed by OTLP when a
 //! collector is configured. A collector that is down or slow drops data, never requests.
 
+use std::io::IsTerminal as _;
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_otlp::WithExportConfig as _;
@@ -96,7 +98,9 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Telemetry
 
     let filter =
         EnvFilter::try_new(&config.log_filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = if config.log_json { lines.json().boxed() } else { lines.boxed() };
     // Without an exporter there is still a tracer, so that trace ids exist and travel.
     let local = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOn).build();

@@ -165,6 +165,17 @@ async fn a_taken_port_is_one_clear_line() {
 }
 
 #[tokio::test]
+async fn a_message_over_the_limit_is_a_typed_error() {
+    let running = start(|_| ()).await;
+    let request = EmbedRequest { texts: vec!["x".repeat(5 * 1024 * 1024)], ..Default::default() };
+    let error = running.client().embed(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::ResourceExhausted);
+    assert_eq!(reason_of(&error), Some(ErrorReason::MessageTooLarge));
+    assert_eq!(retry_after(&error), None);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_running_calls() {
     let running = start(|_| ()).await;
     let mut client = running.client();
