@@ -41,6 +41,9 @@ impl ChainView for IndexerGrpc {
     async fn tip(&self) -> Result<Tip, ChainError> {
         let answer =
             self.client.clone().get_tip(pb::GetTipRequest {}).await.map_err(unavailable)?.into_inner();
+        if !answer.synced {
+            return Err(ChainError::Unavailable("the indexer has not caught up yet".into()));
+        }
         let network = network_from_proto(answer.network).ok_or_else(|| invalid("unknown network"))?;
         Ok(Tip { block: block_ref(answer.tip.ok_or_else(|| invalid("no tip"))?)?, network })
     }

@@ -1,0 +1,415 @@
+//! Checkpoints get into real Bitcoin blocks, and stay proved through whatever the chain does.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ailayer_devnet::Bitcoind;
+use ailayer_primitives::Digest;
+use ailayer_proto::ailayer::audit::v1 as pb;
+use ailayer_tlog::leaf_hash;
+use ailayer_tlog::note::Note;
+use ailayer_tlog::proof::verify_inclusion;
+use bitcoin::block::Header;
+use bitcoin::consensus::encode;
+use bitcoin::hashes::{Hash, sha256d};
+use bitcoin::{Address, Network, Transaction};
+
+use crate::bitcoind_indexer::FakeIndexer;
+use crate::child;
+use crate::harness::{Audit, Home, PATIENCE, hashes, open, wait_for};
+
+/// A chain with coins in its faucet, its indexer, and an empty log.
+struct World {
+    bitcoind: Arc<Bitcoind>,
+    indexer: FakeIndexer,
+    home: Home,
+}
+
+impl World {
+    async fn new(extra: &str) -> Self {
+        let bitcoind = Arc::new(Bitcoind::start().await.unwrap());
+        bitcoind.mine(101).await.unwrap();
+        let indexer = FakeIndexer::start(bitcoind.clone()).await;
+        let home = Home::new(&indexer.endpoint(), extra).await;
+        Self { bitcoind, indexer, home }
+    }
+
+    /// Pays to the log's wallet, in a block.
+    async fn fund(&self, audit: &Audit, amount_sat: u64) {
+        let address = wait_for("an address", async || {
+            Some(audit.log().await.wallet_address).filter(|address| !address.is_empty())
+        })
+        .await;
+        let address: Address<_> = address.parse().unwrap();
+        let address = address.require_network(Network::Regtest).unwrap();
+        self.bitcoind.fund(&address, amount_sat).await.unwrap();
+        self.bitcoind.mine(1).await.unwrap();
+    }
+
+    /// Waits for a transaction in the mempool that spends nothing of the faucet's: an anchor.
+    async fn anchor_in_mempool(&self) -> Transaction {
+        wait_for("an anchor in the mempool", async || {
+            for txid in self.bitcoind.mempool().await.unwrap() {
+                let transaction = self.bitcoind.transaction(txid).await.unwrap();
+                if transaction.output.iter().any(|output| output.script_pubkey.is_op_return()) {
+                    return Some(transaction);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    /// Mines now and then until the entry is anchored.
+    async fn mine_until_anchored(&self, audit: &Audit, entry: &[u8]) -> pb::GetEntryProofResponse {
+        wait_for("the entry is anchored", async || {
+            let proof = audit.entry_proof(entry, None).await;
+            if proof.promise() == pb::Promise::Anchored {
+                return Some(proof);
+            }
+            if !self.bitcoind.mempool().await.unwrap().is_empty() || newest(audit).await.is_some_and(is_mined)
+            {
+                self.bitcoind.mine(1).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(150)).await;
+            }
+            None
+        })
+        .await
+    }
+}
+
+fn is_mined(anchor: pb::Anchor) -> bool {
+    anchor.block.is_some()
+}
+
+async fn anchors(audit: &Audit) -> Vec<pb::Anchor> {
+    let request = pb::ListAnchorsRequest { page_size: 100, page_token: String::new() };
+    audit.client.clone().list_anchors(request).await.unwrap().into_inner().anchors
+}
+
+async fn newest(audit: &Audit) -> Option<pb::Anchor> {
+    anchors(audit).await.into_iter().next()
+}
+
+fn header_hash(header: &[u8]) -> [u8; 32] {
+    sha256d::Hash::hash(header).to_byte_array()
+}
+
+/// Checks an anchored proof as an offline verifier would, with nothing of the service's code.
+async fn verify_anchored(audit: &Audit, entry: &[u8], proof: &pb::GetEntryProofResponse) {
+    let checkpoint = open(&proof.checkpoint, &audit.verifier().await);
+    let leaf = leaf_hash(entry);
+    let inclusion = hashes(&proof.inclusion_hashes);
+    verify_inclusion(&leaf, proof.leaf_index, checkpoint.tree_size, &inclusion, &checkpoint.root_hash)
+        .unwrap();
+
+    let anchor = proof.anchor.as_ref().unwrap();
+    assert_eq!((&anchor.checkpoint, anchor.tree_size), (&proof.checkpoint, checkpoint.tree_size));
+    let transaction: Transaction = encode::deserialize(&anchor.raw).unwrap();
+    assert_eq!(transaction.compute_txid().to_byte_array(), anchor.txid[..]);
+    let note = Note::parse(proof.checkpoint.as_bytes()).unwrap();
+    let digest = Digest::sha256(note.text().as_bytes());
+    let script = transaction.output[usize::try_from(anchor.vout).unwrap()].script_pubkey.to_bytes();
+    assert_eq!(script, [&[0x6a, 0x20], digest.as_bytes().as_slice()].concat());
+
+    let branch = anchor.merkle_branch.as_ref().unwrap();
+    let mut hash = transaction.compute_txid().to_byte_array().to_vec();
+    let mut position = branch.position;
+    for sibling in &branch.siblings {
+        let pair = if position.is_multiple_of(2) { [&hash[..], sibling] } else { [sibling, &hash[..]] };
+        hash = sha256d::Hash::hash(&pair.concat()).to_byte_array().to_vec();
+        position /= 2;
+    }
+    let first: Header = encode::deserialize(&proof.headers[0]).unwrap();
+    assert_eq!(first.merkle_root.to_byte_array(), hash[..]);
+    assert_eq!(header_hash(&proof.headers[0]), anchor.block.as_ref().unwrap().block_hash[..]);
+    for pair in proof.headers.windows(2) {
+        assert_eq!(pair[1][4..36], header_hash(&pair[0])[..], "headers link");
+    }
+    assert!(proof.headers.len() >= 2 && anchor.confirmations >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_are_anchored_and_proved_offline() {
+    let world = World::new("").await;
+    let audit = world.home.start().await;
+    audit.append(b"first").await;
+    audit.checkpoint_over(1).await;
+    let address = audit.log().await.wallet_address;
+    assert_eq!(audit.log().await.wallet_address, address, "stable until used");
+    world.fund(&audit, 100_000).await;
+    world.anchor_in_mempool().await;
+    assert_eq!(audit.entry_proof(b"first", None).await.promise(), pb::Promise::Published);
+    let proof = world.mine_until_anchored(&audit, b"first").await;
+    verify_anchored(&audit, b"first", &proof).await;
+
+    // A later entry: another anchor, paid from the change of the first; the first entry keeps its own, smaller one
+    // unless both are wanted.
+    audit.append(b"second").await;
+    let later = world.mine_until_anchored(&audit, b"second").await;
+    verify_anchored(&audit, b"second", &later).await;
+    assert!(later.tree_size > proof.tree_size);
+    assert_eq!(audit.entry_proof(b"first", None).await.tree_size, proof.tree_size);
+    let both = audit.entry_proof(b"first", Some(b"second")).await;
+    assert_eq!((both.tree_size, both.with_leaf_index), (later.tree_size, Some(1)));
+    verify_anchored(&audit, b"first", &both).await;
+
+    // Without an anchor over both, the first one's is better than none.
+    audit.append(b"third").await;
+    let partly = audit.entry_proof(b"first", Some(b"third")).await;
+    if partly.with_leaf_index.is_none() {
+        assert_eq!((partly.promise(), partly.tree_size), (pb::Promise::Anchored, proof.tree_size));
+    }
+
+    // The proof outlives an outage of the indexer, with the headers stored at finality.
+    world.indexer.switches.down.store(true, Ordering::Relaxed);
+    let offline = audit.entry_proof(b"first", None).await;
+    assert_eq!((offline.promise(), offline.headers.len()), (pb::Promise::Anchored, 2));
+    verify_anchored(&audit, b"first", &offline).await;
+    audit.append(b"appending does not need the chain").await;
+    world.indexer.switches.down.store(false, Ordering::Relaxed);
+
+    let log = audit.log().await;
+    assert_ne!(log.wallet_address, address, "a used address is not shown again");
+    assert!(
+        log.wallet_balance_sat > 90_000 && log.wallet_balance_sat < 100_000,
+        "{}",
+        log.wallet_balance_sat
+    );
+    audit.stop().await;
+
+    // Wallet and anchors are found again.
+    let audit = world.home.start().await;
+    assert_eq!(audit.log().await.wallet_address, log.wallet_address);
+    world.mine_until_anchored(&audit, b"appending does not need the chain").await;
+    check_pages(&audit).await;
+    audit.stop().await;
+}
+
+/// Pages of one show what one page of all shows.
+async fn check_pages(audit: &Audit) {
+    let all = anchors(audit).await;
+    assert!(all.len() >= 3);
+    assert!(all.windows(2).all(|pair| pair[0].tree_size > pair[1].tree_size), "newest first");
+    let (mut paged, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListAnchorsRequest { page_size: 1, page_token };
+        let page = audit.client.clone().list_anchors(request).await.unwrap().into_inner();
+        paged.extend(page.anchors);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let sizes = |anchors: &[pb::Anchor]| anchors.iter().map(|anchor| anchor.tree_size).collect::<Vec<_>>();
+    assert!(sizes(&all).ends_with(&sizes(&paged)[1..]) || sizes(&all) == sizes(&paged));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anchor_that_falls_out_of_the_chain_is_anchored_again_with_the_same_bytes() {
+    let world = World::new("").await;
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    audit.checkpoint_over(1).await;
+    world.fund(&audit, 100_000).await;
+    let transaction = world.anchor_in_mempool().await;
+    let proof = world.mine_until_anchored(&audit, b"entry").await;
+    let anchored_in = proof.anchor.unwrap().block.unwrap();
+
+    // A longer chain without the anchor. The node forgets the transaction: mined blocks are empty, its mempool is not.
+    let height = anchored_in.height;
+    let hash = world.bitcoind.block_hash(height).await.unwrap();
+    world.bitcoind.invalidate_block(hash).await.unwrap();
+    for _ in 0..4 {
+        world.bitcoind.mine_block_with(&[]).await.unwrap();
+    }
+    wait_for("the anchor is taken back", async || {
+        let proof = audit.entry_proof(b"entry", None).await;
+        (proof.promise() == pb::Promise::Published && newest(&audit).await?.block.is_none()).then_some(())
+    })
+    .await;
+    assert_eq!(world.anchor_in_mempool().await, transaction);
+    let again = world.mine_until_anchored(&audit, b"entry").await;
+    assert!(again.anchor.as_ref().unwrap().block.as_ref().unwrap().height > height);
+    assert_eq!(again.anchor.as_ref().unwrap().txid, transaction.compute_txid().to_byte_array()[..]);
+    verify_anchored(&audit, b"entry", &again).await;
+    audit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_signing_and_broadcasting_the_same_bytes_are_sent() {
+    let world = World::new("").await;
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    let funding = audit.log().await.wallet_address;
+    audit.stop().await;
+    for (point, left_in_mempool) in [("audit.anchor.signed", false), ("audit.anchor.broadcast", true)] {
+        let process = child::start(&world.home, Some(point));
+        child::wait_until_up(&world.home, &process).await;
+        if !left_in_mempool {
+            let address: Address<_> = funding.parse().unwrap();
+            let address = address.require_network(Network::Regtest).unwrap();
+            world.bitcoind.fund(&address, 100_000).await.unwrap();
+            world.bitcoind.mine(1).await.unwrap();
+        }
+        process.wait_for_exit(PATIENCE).await.unwrap();
+        assert_eq!(world.bitcoind.mempool().await.unwrap().is_empty(), !left_in_mempool, "{point}");
+    }
+    let signed: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as("select txid, raw from anchor_transaction")
+        .fetch_all(&mut world.home.sql().await)
+        .await
+        .unwrap();
+    let [(txid, raw)] = signed.as_slice() else { panic!("one transaction, not {}", signed.len()) };
+    let audit = world.home.start().await;
+    let proof = world.mine_until_anchored(&audit, b"entry").await;
+    assert_eq!(
+        (&proof.anchor.as_ref().unwrap().txid[..], &proof.anchor.as_ref().unwrap().raw[..]),
+        (&txid[..], &raw[..])
+    );
+    verify_anchored(&audit, b"entry", &proof).await;
+    audit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anchor_that_waits_too_long_pays_more() {
+    let world = World::new("bump_after_blocks = 2\nmax_fee_rate_sat_per_vb = 20").await;
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    audit.checkpoint_over(1).await;
+    world.fund(&audit, 100_000).await;
+    let first = world.anchor_in_mempool().await.compute_txid();
+    for _ in 0..3 {
+        // Miners that do not care for it.
+        world.bitcoind.mine_block_with(&[]).await.unwrap();
+    }
+    let second = wait_for("a replacement", async || {
+        let txids = world.bitcoind.mempool().await.unwrap();
+        txids.into_iter().find(|txid| *txid != first)
+    })
+    .await;
+    assert_eq!(world.bitcoind.mempool().await.unwrap(), [second], "replaced, not added");
+    let proof = world.mine_until_anchored(&audit, b"entry").await;
+    assert_eq!(proof.anchor.as_ref().unwrap().txid, second.to_byte_array()[..]);
+    verify_anchored(&audit, b"entry", &proof).await;
+    audit.stop().await;
+    // Both attempts are in the database, and the next start finds nothing wrong with that.
+    world.home.start().await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_indexer_that_lies_or_refuses_holds_anchoring_up_and_nothing_else() {
+    let world = World::new("").await;
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    audit.checkpoint_over(1).await;
+    world.indexer.switches.refuse.store(true, Ordering::Relaxed);
+    world.fund(&audit, 100_000).await;
+    let signed = wait_for("a signed anchor", async || newest(&audit).await).await;
+    assert!(signed.block.is_none() && world.bitcoind.mempool().await.unwrap().is_empty());
+    world.indexer.switches.refuse.store(false, Ordering::Relaxed);
+    let sent = world.anchor_in_mempool().await;
+    assert_eq!(signed.txid, sent.compute_txid().to_byte_array()[..]);
+
+    world.indexer.switches.lie.store(true, Ordering::Relaxed);
+    world.bitcoind.mine(3).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(
+        audit.entry_proof(b"entry", None).await.promise(),
+        pb::Promise::Published,
+        "a lie is not believed"
+    );
+    audit.append(b"meanwhile").await;
+    audit.checkpoint_over(2).await;
+    world.indexer.switches.lie.store(false, Ordering::Relaxed);
+    let proof = world.mine_until_anchored(&audit, b"entry").await;
+    verify_anchored(&audit, b"entry", &proof).await;
+    audit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anchor_whose_coins_were_spent_elsewhere_is_given_up_and_made_anew() {
+    let world = World::new("").await;
+    world.indexer.switches.refuse.store(true, Ordering::Relaxed);
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    audit.checkpoint_over(1).await;
+    world.fund(&audit, 100_000).await;
+    let lost = wait_for("a signed anchor", async || newest(&audit).await).await;
+    // Somebody with the same seed words spends the coin.
+    let lost: Transaction = encode::deserialize(&lost.raw).unwrap();
+    let rival = rival_of(&world, &lost).await;
+    world.bitcoind.mine_block_with(&[rival]).await.unwrap();
+    world.bitcoind.mine(2).await.unwrap();
+    wait_for("the anchor is given up", async || anchors(&audit).await.is_empty().then_some(())).await;
+
+    world.indexer.switches.refuse.store(false, Ordering::Relaxed);
+    world.fund(&audit, 50_000).await;
+    let proof = world.mine_until_anchored(&audit, b"entry").await;
+    assert_ne!(proof.anchor.as_ref().unwrap().txid, lost.compute_txid().to_byte_array()[..]);
+    verify_anchored(&audit, b"entry", &proof).await;
+    audit.stop().await;
+}
+
+/// A transaction over the same coin, signed with the first key of the seed words.
+async fn rival_of(world: &World, lost: &Transaction) -> Transaction {
+    use bdk_wallet::keys::bip39::Mnemonic;
+    use bitcoin::bip32::{DerivationPath, Xpriv};
+    use bitcoin::secp256k1::{Message, Secp256k1};
+    use bitcoin::sighash::{EcdsaSighashType, SighashCache};
+    use bitcoin::{Amount, CompressedPublicKey, Witness};
+
+    let words = std::fs::read_to_string(world.home.data_dir().join("wallet.mnemonic")).unwrap();
+    let seed = Mnemonic::parse(words.trim()).unwrap().to_seed_normalized("");
+    let secp = Secp256k1::new();
+    let path: DerivationPath = "m/84'/1'/0'/0/0".parse().unwrap();
+    let key =
+        Xpriv::new_master(Network::Regtest, &seed).unwrap().derive_priv(&secp, &path).unwrap().to_priv();
+    let public = CompressedPublicKey::from_private_key(&secp, &key).unwrap();
+    let script = bitcoin::ScriptBuf::new_p2wpkh(&public.wpubkey_hash());
+
+    let outpoint = lost.input[0].previous_output;
+    let funding = world.bitcoind.transaction(outpoint.txid).await.unwrap();
+    let coin = funding.output[usize::try_from(outpoint.vout).unwrap()].clone();
+    assert_eq!(coin.script_pubkey, script, "the first address was funded");
+    let mut rival = lost.clone();
+    rival.input.truncate(1);
+    rival.output.truncate(1);
+    rival.output[0].script_pubkey = script.clone();
+    rival.output[0].value = coin.value - Amount::from_sat(1_000);
+    // Away from the wallet altogether.
+    rival.output[0].script_pubkey = bitcoin::ScriptBuf::new_p2wsh(&bitcoin::WScriptHash::all_zeros());
+    let mut cache = SighashCache::new(&rival);
+    let sighash = cache.p2wpkh_signature_hash(0, &script, coin.value, EcdsaSighashType::All).unwrap();
+    let message = Message::from_digest(sighash.to_byte_array());
+    let signature = bitcoin::ecdsa::Signature::sighash_all(secp.sign_ecdsa(&message, &key.inner));
+    rival.input[0].witness = Witness::p2wpkh(&signature, &public.0);
+    rival
+}
+
+#[tokio::test]
+async fn damage_to_an_anchor_is_found_at_the_start() {
+    let world = World::new("").await;
+    let audit = world.home.start().await;
+    audit.append(b"entry").await;
+    audit.checkpoint_over(1).await;
+    world.fund(&audit, 100_000).await;
+    world.mine_until_anchored(&audit, b"entry").await;
+    audit.stop().await;
+    for statement in [
+        "update anchor_transaction set raw = set_byte(raw, 60, get_byte(raw, 60) # 1)",
+        "update anchor_transaction set vout = 1 - vout",
+        "update anchor set headers = set_byte(headers, 40, get_byte(headers, 40) # 1)",
+        "update anchor set branch_siblings = set_byte(branch_siblings, 0, get_byte(branch_siblings, 0) # 1)",
+        "update anchor set branch_position = branch_position # 1",
+    ] {
+        // Each of them undoes itself when run twice.
+        world.home.execute(statement).await;
+        let error = world.home.start_refused().await;
+        assert!(matches!(error, ailayer_audit::RunError::Fsck(_)), "{statement}: {error:?}");
+        world.home.execute(statement).await;
+    }
+    let audit = world.home.start().await;
+    assert_eq!(audit.entry_proof(b"entry", None).await.promise(), pb::Promise::Anchored);
+    audit.stop().await;
+}
