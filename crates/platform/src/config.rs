@@ -37,7 +37,9 @@ pub enum ConfigError {
     #[error("configuration file is not valid TOML: {0}")]
     Syntax(String),
     /// A table that is no service's.
-    #[error("configuration: unknown table [{0}]; known are gateway, model-serving, payment, indexer, liquid, audit")]
+    #[error(
+        "configuration: unknown table [{0}]; known are gateway, model-serving, payment, indexer, liquid, audit"
+    )]
     UnknownTable(String),
     /// A value is missing, unknown or of the wrong kind.
     #[error("configuration: {key}: {reason}")]
@@ -109,7 +111,8 @@ fn invalid(service: &str, path: &str, reason: String) -> ConfigError {
 fn service_table(service: &str, text: &str) -> Result<Table, ConfigError> {
     // The whole error would quote the line, and the line may hold a password: message and place only.
     let mut file: Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(0, |span| text.get(..span.start).map_or(0, |head| head.lines().count()));
+        let line =
+            error.span().map_or(0, |span| text.get(..span.start).map_or(0, |head| head.lines().count()));
         ConfigError::Syntax(format!("line {}: {}", line.max(1), error.message()))
     })?;
     if let Some(unknown) = file.keys().find(|name| !SERVICES.contains(&name.as_str())) {
@@ -154,12 +157,10 @@ fn insert(table: &mut Table, path: &[String], value: Value) -> Result<(), String
             table.insert(key.clone(), value);
             Ok(())
         }
-        [key, rest @ ..] => {
-            match table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())) {
-                Value::Table(inner) => insert(inner, rest, value),
-                _ => Err(format!("{key} is not a table")),
-            }
-        }
+        [key, rest @ ..] => match table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())) {
+            Value::Table(inner) => insert(inner, rest, value),
+            _ => Err(format!("{key} is not a table")),
+        },
     }
 }
 

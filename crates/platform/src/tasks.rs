@@ -32,7 +32,10 @@ impl Shutdown {
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = Self::new();
         let trigger = shutdown.clone();
-        #[expect(clippy::disallowed_methods, reason = "lives as long as the process, before any owner exists")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "lives as long as the process, before any owner exists"
+        )]
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stop asked for"),
@@ -138,10 +141,8 @@ impl Tasks {
         let shutdown = self.shutdown.clone();
         let first_failure = Arc::clone(&self.first_failure);
         let watched = async move {
-            let failure = AssertUnwindSafe(task)
-                .catch_unwind()
-                .await
-                .unwrap_or(Some(TasksError::Panicked { name }));
+            let failure =
+                AssertUnwindSafe(task).catch_unwind().await.unwrap_or(Some(TasksError::Panicked { name }));
             if let Some(failure) = failure {
                 tracing::error!(task = name, error = %chain(&failure), "critical task ended, stopping");
                 lock(&first_failure).get_or_insert(failure);

@@ -18,9 +18,8 @@ pub fn run(root: &Path, check: bool) -> anyhow::Result<()> {
     let target = root.join(GENERATED);
     let scratch = std::env::temp_dir().join(format!("ailayer-gen-proto-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
-    let outcome = generate(&root.join("proto"), &scratch).and_then(|()| {
-        if check { compare(&scratch, &target) } else { replace(&scratch, &target) }
-    });
+    let outcome = generate(&root.join("proto"), &scratch)
+        .and_then(|()| if check { compare(&scratch, &target) } else { replace(&scratch, &target) });
     fs::remove_dir_all(&scratch)?;
     outcome
 }

@@ -55,7 +55,8 @@ fn manifests(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 /// Every Rust file that is written by hand, by its path relative to the workspace.
 fn sources(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    let mut folders: Vec<PathBuf> = ["crates", "services", "tests"].iter().map(|group| root.join(group)).collect();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "services", "tests"].iter().map(|group| root.join(group)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();

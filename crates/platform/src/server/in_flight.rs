@@ -27,7 +27,8 @@ pub struct InFlightLayer {
 impl InFlightLayer {
     /// At most `limit` calls at once.
     pub fn new(limit: usize) -> Self {
-        let shed = counter("ailayer.rpc.server.shed", "{request}", "Calls refused because the server was full.");
+        let shed =
+            counter("ailayer.rpc.server.shed", "{request}", "Calls refused because the server was full.");
         Self { permits: Arc::new(Semaphore::new(limit)), shed }
     }
 }

@@ -23,7 +23,10 @@ struct Moody;
 
 #[tonic::async_trait]
 impl ServingService for Moody {
-    async fn list_models(&self, _: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+    async fn list_models(
+        &self,
+        _: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
         Ok(Response::new(ListModelsResponse { models: Vec::new() }))
     }
 

@@ -55,7 +55,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = request.uri().path().trim_start_matches('/').to_owned();
-        let span = tracing::info_span!("rpc", otel.name = %method, rpc.system.name = "grpc", rpc.method = %method);
+        let span =
+            tracing::info_span!("rpc", otel.name = %method, rpc.system.name = "grpc", rpc.method = %method);
         adopt_parent(&span, request.headers());
         let duration = self.duration.clone();
         let begun = Instant::now();
@@ -79,9 +80,23 @@ where
 /// The code of a trailers-only answer; an answer with a body began well, and counts as OK.
 fn code_of(headers: &HeaderMap) -> &'static str {
     const CODES: [&str; 17] = [
-        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-        "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-        "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
     ];
     let Some(header) = headers.get("grpc-status") else {
         return "OK";

@@ -68,6 +68,5 @@ pub fn gauge(name: &'static str, unit: &'static str, description: &'static str) 
 }
 
 /// Bucket bounds for durations: OpenTelemetry's advice for RPC, with finer steps below 5 ms.
-const SECONDS: [f64; 16] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];

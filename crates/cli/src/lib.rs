@@ -1,1 +1,0 @@
-//! The ailayer binary: services, supervisor, paying client, verifier.

@@ -1,0 +1,50 @@
+//! `ailayer`: the services, their supervisor, a paying client and an offline verifier in one binary.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod args;
+mod buy;
+mod channel;
+mod demo;
+mod exit;
+mod model;
+mod output;
+mod serve;
+mod status;
+mod up;
+mod verify;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    ailayer_platform::crypto::install_provider();
+    let out = output::Output::new(args.json);
+    match run(args.command, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn run(command: args::Command, out: &output::Output) -> Result<(), exit::Failure> {
+    // Verification is offline by construction: it runs before there is a runtime to talk with.
+    if let args::Command::Verify(args) = command {
+        return verify::run(&args, out);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(exit::internal)?;
+    runtime.block_on(async {
+        match command {
+            args::Command::Serve(args) => serve::run(args).await,
+            args::Command::Up(args) => up::run(args, out).await,
+            args::Command::Demo(args) => demo::run(args, out).await,
+            args::Command::Buy(args) => buy::run(args, out).await,
+            args::Command::Verify(args) => verify::run(&args, out),
+            args::Command::Model(args) => model::run(args, out).await,
+            args::Command::Channel(args) => channel::run(args, out).await,
+            args::Command::Status(args) => status::run(args, out).await,
+        }
+    })
+}

@@ -1,0 +1,69 @@
+//! What the program prints: lines for people, or one JSON object a result with `--json`.
+//!
+//! Results go to standard output, progress to standard error, so that results can be piped.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// With `json`, results are JSON and progress is left out.
+    pub const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether results are JSON.
+    pub const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a result: `text` for people, `value` as JSON.
+    pub fn result(self, value: &impl Serialize, text: impl fmt::Display) {
+        if self.json {
+            match serde_json::to_string_pretty(value) {
+                Ok(json) => println!("{json}"),
+                Err(error) => eprintln!("error: {error}"),
+            }
+        } else {
+            println!("{text}");
+        }
+    }
+
+    /// Prints a line on the way to a result.
+    pub fn progress(self, line: impl fmt::Display) {
+        if !self.json {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Prints a line of a story that is itself the result, as `demo` tells one.
+    pub fn line(self, line: impl fmt::Display) {
+        if !self.json {
+            println!("{line}");
+        }
+    }
+
+    /// Prints why the program fails.
+    pub fn failure(self, failure: &Failure) {
+        if self.json {
+            let error = serde_json::json!({
+                "error": { "exit_code": failure.exit.code(), "message": failure.message, "reason": failure.reason_name() }
+            });
+            println!("{error:#}");
+        } else {
+            match failure.reason_name() {
+                Some(reason) => eprintln!("error: {} [{reason}]", failure.message),
+                None => eprintln!("error: {}", failure.message),
+            }
+        }
+    }
+}
