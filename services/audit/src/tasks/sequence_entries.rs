@@ -14,13 +14,18 @@ use ailayer_platform::{clock, crash};
 use ailayer_primitives::UnixMs;
 use ailayer_store::{SingleWriter, Store, StoreError};
 use ailayer_tlog::{Frontier, NodeHash};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::batch::{self, BatchPlan};
-use crate::domain::entry::{Entry, Placement};
+use crate::domain::entry::Placement;
 use crate::store::log::{self, TreeHead};
 use crate::store::{entry, node};
 use crate::tree::{self, TreeReadError};
+
+mod queue;
+
+use queue::Append;
+pub use queue::{AppendError, SequencerHandle, SequencerLimits};
 
 /// Most bytes of entries in one transaction.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -30,21 +35,6 @@ const TRIES: u32 = 3;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// Time between looks at the database after an unclear end, while no append waits.
 const RECOVER_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why an append was not answered with an index. The entry may still be sequenced: appending it again is safe and
-/// right in every case.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AppendError {
-    /// The queue is full.
-    #[error("too many appends are waiting")]
-    Overloaded,
-    /// The service takes no new entries.
-    #[error("the log is shutting down")]
-    ShuttingDown,
-    /// The database did not answer, or not in time to know.
-    #[error("the entry may or may not be stored: append it again")]
-    Storage(#[source] Arc<SequenceError>),
-}
 
 /// Why the sequencer could not commit.
 #[derive(Debug, thiserror::Error)]
@@ -69,50 +59,6 @@ impl SequenceError {
             Self::Tree(_) => false,
         }
     }
-}
-
-/// An entry that waits for its index.
-#[derive(Debug)]
-struct Append {
-    entry: Entry,
-    reply: oneshot::Sender<Result<Placement, AppendError>>,
-    _bytes: OwnedSemaphorePermit,
-}
-
-/// Hands entries to the sequencer. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct SequencerHandle {
-    queue: mpsc::Sender<Append>,
-    bytes: Arc<Semaphore>,
-}
-
-impl SequencerHandle {
-    /// Appends an entry and returns once it is durable.
-    ///
-    /// # Errors
-    /// [`AppendError`]; the entry stays queued when the caller stops waiting.
-    pub async fn append(&self, entry: Entry) -> Result<Placement, AppendError> {
-        let length = u32::try_from(entry.bytes().len()).map_err(|_| AppendError::Overloaded)?;
-        let permit = Arc::clone(&self.bytes).try_acquire_many_owned(length);
-        let permit = permit.map_err(|_| AppendError::Overloaded)?;
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Append { entry, reply, _bytes: permit }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => AppendError::ShuttingDown,
-        })?;
-        answer.await.unwrap_or(Err(AppendError::ShuttingDown))
-    }
-}
-
-/// Bounds of the queue and of a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct SequencerLimits {
-    /// Most appends waiting.
-    pub queue_capacity: usize,
-    /// Most bytes waiting.
-    pub max_queued_bytes: u32,
-    /// Most entries of one transaction.
-    pub max_batch_entries: usize,
 }
 
 /// The task's state.
@@ -143,9 +89,7 @@ impl Sequencer {
         tree: (TreeHead, Frontier),
         health: Component,
     ) -> (Self, SequencerHandle, watch::Receiver<TreeHead>) {
-        let (sender, queue) = mpsc::channel(limits.queue_capacity);
-        let bytes = usize::try_from(limits.max_queued_bytes).unwrap_or(Semaphore::MAX_PERMITS);
-        let handle = SequencerHandle { queue: sender, bytes: Arc::new(Semaphore::new(bytes)) };
+        let (handle, queue) = queue::new(limits);
         let (head, head_seen) = watch::channel(tree.0);
         let metrics = Metrics {
             entries: counter("ailayer.audit.entries", "{entry}", "appends answered, by outcome"),

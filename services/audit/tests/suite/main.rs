@@ -15,3 +15,4 @@ mod damage;
 mod harness;
 mod killing;
 mod overload;
+mod world;
