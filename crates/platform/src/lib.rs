@@ -11,6 +11,8 @@
 //! | [`error`] | the single table from error class to `google.rpc.Status` |
 //! | [`crash`] | test-only points where a process kills itself |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests own what they spawn"))]
+
 pub mod client;
 pub mod clock;
 pub mod config;
