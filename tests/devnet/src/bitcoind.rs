@@ -65,10 +65,11 @@ impl Bitcoind {
             let (rpc_port, p2p_port) = (free_port()?, free_port()?);
             let rpc_password = random_hex::<16>()?;
             chain::write_config(&folder, RPC_USER, &rpc_password)?;
-            let spec = ProcessSpec::new(name, &program, data_dir.log_file(name))
+            let mut spec = ProcessSpec::new(name, &program, data_dir.log_file(name))
                 .arg(format!("-datadir={}", folder.display()))
                 .arg(format!("-rpcport={}", rpc_port.number()))
                 .arg(format!("-bind=127.0.0.1:{}", p2p_port.number()));
+            spec.drop_signal = data_dir.drop_signal();
             let this = Self {
                 process: Process::new(spec),
                 rpc: RpcClient::new(rpc_port.number(), RPC_USER, &rpc_password),

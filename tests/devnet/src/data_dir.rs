@@ -12,7 +12,10 @@ use std::{
 
 use crate::{
     error::DevnetError,
-    process::watchdog::{self, AtDeath},
+    process::{
+        Signal,
+        watchdog::{self, AtDeath},
+    },
 };
 
 /// Set to anything to keep data folders and their logs.
@@ -102,6 +105,11 @@ impl DataDir {
         let path = self.0.path.join(name);
         fs::create_dir_all(&path).map_err(DevnetError::io(format!("making {}", path.display())))?;
         Ok(path)
+    }
+
+    /// How to end a process that writes here and that nobody waits for: at once if its data are thrown away.
+    pub(crate) fn drop_signal(&self) -> Signal {
+        if self.0.temporary { Signal::KILL } else { Signal::TERM }
     }
 
     /// Keeps the folder, for a failure that is not a panic.

@@ -67,7 +67,7 @@ impl ElectrumX {
         let mut attempt = 1;
         loop {
             let port = free_port()?;
-            let spec = ProcessSpec::new("electrumx", &program, data_dir.log_file("electrumx"))
+            let mut spec = ProcessSpec::new("electrumx", &program, data_dir.log_file("electrumx"))
                 .env("COIN", "Bitcoin")
                 .env("NET", "regtest")
                 .env("DB_ENGINE", "leveldb")
@@ -82,6 +82,7 @@ impl ElectrumX {
                 .env("COST_SOFT_LIMIT", "0")
                 .env("COST_HARD_LIMIT", "0")
                 .env("ALLOW_ROOT", "1");
+            spec.drop_signal = data_dir.drop_signal();
             let (bitcoind, data_dir) = (bitcoind.rpc_client(), data_dir.clone());
             let this = Self { process: Process::new(spec), port, bitcoind, data_dir };
             match this.run().await {

@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::error::DevnetError;
 pub use spec::{Account, ProcessSpec};
@@ -99,7 +99,7 @@ impl Process {
         let opened = watchdog::end_group(Pid::from_child(&child), self.spec.drop_signal)
             .and_then(|()| child.stdin.take().map_or(Ok(()), |mut gate| gate.write_all(b"go\n")));
         if let Err(error) = opened {
-            end_group(&mut child, Signal::KILL);
+            signal_group(Pid::from_child(&child), Signal::KILL);
             child.wait()?;
             return Err(error);
         }
@@ -233,7 +233,7 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> Result<(), DevnetError> {
         match &mut *self.lock() {
             State::Running { child, .. } => {
-                end_group(child, signal);
+                signal_group(Pid::from_child(child), signal);
                 Ok(())
             }
             State::NotStarted | State::Ended { .. } => {
@@ -260,7 +260,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let mut state = self.lock();
         let State::Running { child, .. } = &mut *state else { return };
-        end_group(child, self.spec.drop_signal);
+        signal_group(Pid::from_child(child), self.spec.drop_signal);
         let began = Instant::now();
         while began.elapsed() < DROP_GRACE {
             if !matches!(refresh(&mut state), Ok(true)) {
@@ -269,10 +269,9 @@ impl Drop for Process {
             std::thread::sleep(POLL_INTERVAL);
         }
         if let State::Running { child, .. } = &mut *state {
-            end_group(child, Signal::KILL);
-            if child.wait().is_ok() {
-                watchdog::group_ended(Pid::from_child(child));
-            }
+            signal_group(Pid::from_child(child), Signal::KILL);
+            watchdog::group_ended(Pid::from_child(child));
+            child.wait().ok();
         }
     }
 }
@@ -280,17 +279,22 @@ impl Drop for Process {
 /// Takes notice of an end. Returns whether the process runs.
 fn refresh(state: &mut State) -> Result<bool, DevnetError> {
     let State::Running { child, log_start } = state else { return Ok(false) };
-    let ended = child.try_wait().map_err(DevnetError::io("waiting for a child process"))?;
-    let Some(status) = ended else { return Ok(true) };
+    let failed = || DevnetError::io("waiting for a child process");
     let (group, log_start) = (Pid::from_child(child), *log_start);
+    // Looks without reaping: until it is reaped, nobody else can get its number.
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if waitid(WaitId::Pid(group), look).map_err(|error| failed()(error.into()))?.is_none() {
+        return Ok(true);
+    }
     // What the process itself left running ends with it.
-    kill_process_group(group, Signal::KILL).ok();
+    signal_group(group, Signal::KILL);
     watchdog::group_ended(group);
+    let status = child.wait().map_err(failed())?;
     *state = State::Ended { status, log_start };
     Ok(false)
 }
 
 /// An error means that the group is gone already: nothing to do.
-fn end_group(child: &mut Child, signal: Signal) {
-    kill_process_group(Pid::from_child(child), signal).ok();
+fn signal_group(group: Pid, signal: Signal) {
+    kill_process_group(group, signal).ok();
 }

@@ -149,7 +149,7 @@ async fn a_reader_ahead_of_the_log_is_told() {
 #[tokio::test]
 async fn a_feed_held_too_long_gives_a_time_out_and_not_a_hang() {
     let mut config = new_database().await;
-    config.statement_timeout = Duration::from_millis(400);
+    config.statement_timeout = Duration::from_secs(2);
     let store = connect(&config).await;
     let mut held = store.begin().await.unwrap();
     append_in_tx(&mut held, Uuid::new_v4(), "slow", b"").await.unwrap();
@@ -163,7 +163,7 @@ async fn a_signal_between_reading_and_waiting_is_not_missed() {
     let signal = Signal::new();
     let mut reader = signal.clone();
     signal.notify();
-    timeout(Duration::from_secs(1), reader.wait(Duration::from_secs(60))).await.expect("missed");
+    timeout(Duration::from_secs(20), reader.wait(Duration::from_secs(60))).await.expect("missed");
     // Heard once; now it only times out.
     reader.wait(Duration::from_millis(50)).await;
     let waiting = reader.wait(Duration::from_secs(60));
@@ -171,5 +171,5 @@ async fn a_signal_between_reading_and_waiting_is_not_missed() {
         sleep(Duration::from_millis(50)).await;
         signal.notify();
     };
-    timeout(Duration::from_secs(1), async { tokio::join!(waiting, notify) }).await.expect("missed");
+    timeout(Duration::from_secs(20), async { tokio::join!(waiting, notify) }).await.expect("missed");
 }

@@ -22,7 +22,7 @@ async fn own_server() -> (Postgres, StoreConfig) {
 fn assert_unavailable_in_time<T: std::fmt::Debug>(result: Result<T, StoreError>, began: Instant) {
     let error = result.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)) && error.is_transient(), "{error:?}");
-    assert!(began.elapsed() < PATIENCE + Duration::from_secs(2), "took {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE + Duration::from_secs(5), "took {:?}", began.elapsed());
     assert_eq!(Failure::from(error).reason(), ErrorReason::StorageUnavailable);
 }
 
@@ -93,18 +93,19 @@ async fn a_wrong_password_or_database_is_a_configuration_error_at_once() {
     for (url, part) in
         [(wrong_password, "password authentication failed"), (postgres.url("nowhere"), "does not exist")]
     {
+        let config = StoreConfig { acquire_timeout: Duration::from_secs(30), ..StoreConfig::new(url) };
         let began = Instant::now();
-        let error = Store::connect(&StoreConfig::new(url), "shop", MIGRATIONS).await.unwrap_err();
+        let error = Store::connect(&config, "shop", MIGRATIONS).await.unwrap_err();
         assert!(matches!(error, StoreError::InvalidConfig(_)), "{error:?}");
         assert!(error.to_string().contains(part) && !error.to_string().contains("hunter2"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
 }
 
 #[tokio::test]
 async fn every_connection_has_its_limits() {
     let mut config = new_database().await;
-    config.statement_timeout = Duration::from_millis(600);
+    config.statement_timeout = Duration::from_secs(2);
     let store = Store::connect(&config, "shop", MIGRATIONS).await.unwrap();
     let show = |setting: &'static str| {
         let pool = store.pool().clone();
@@ -115,8 +116,8 @@ async fn every_connection_has_its_limits() {
     };
     assert_eq!(show("search_path").await, "shop");
     assert_eq!(show("application_name").await, "ailayer-shop");
-    assert_eq!(show("statement_timeout").await, "600ms");
-    assert_eq!(show("lock_timeout").await, "300ms");
+    assert_eq!(show("statement_timeout").await, "2s");
+    assert_eq!(show("lock_timeout").await, "1s");
     assert_eq!(show("idle_in_transaction_session_timeout").await, "1min");
 
     let slow = sqlx::query("select pg_sleep(5)").execute(store.pool()).await.unwrap_err();

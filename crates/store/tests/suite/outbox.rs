@@ -43,10 +43,10 @@ async fn an_item_is_due_until_it_is_done() {
 async fn an_item_put_off_comes_back_with_its_attempts() {
     let store = new_store().await;
     let id = enqueue(&store, "call", "").await;
-    retry_later(store.pool(), id, Duration::from_millis(300)).await.unwrap();
+    retry_later(store.pool(), id, Duration::from_secs(1)).await.unwrap();
     assert_eq!(due_kinds(&store).await, [""; 0]);
     assert_eq!(depth(store.pool()).await.unwrap(), 1);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(due(store.pool(), 10).await.unwrap()[0].attempts, 1);
     // The longest delay there is does not overflow.
     retry_later(store.pool(), id, Duration::MAX).await.unwrap();

@@ -24,7 +24,7 @@ async fn a_second_one_is_kept_out_until_the_first_goes() {
     let error =
         SingleWriter::acquire_within(&other, "sequencer", Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(&error, StoreError::WriterBusy { name } if name == "sequencer"), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // Another name is another writer.
     SingleWriter::acquire(&other, "relay").await.unwrap();
 
@@ -50,7 +50,9 @@ async fn one_that_waits_gets_its_turn_when_the_first_is_dropped() {
 async fn a_writer_that_lost_its_lock_is_fenced() {
     let store = new_store().await;
     let old = SingleWriter::acquire(&store, "sequencer").await.unwrap();
-    let cut = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted";
+    // Of this database only: `pg_locks` shows the whole cluster, which other tests use.
+    let cut = "select pg_terminate_backend(pid) from pg_locks join pg_database on pg_database.oid = database
+        where locktype = 'advisory' and granted and datname = current_database()";
     sqlx::query(cut).execute(store.pool()).await.unwrap();
     // Nobody has taken over: what it writes is safe still.
     check(&old, &store).await.unwrap();

@@ -1,6 +1,6 @@
 //! Coins, transactions and restarts of the node.
 
-use ailayer_devnet::{Bitcoind, DevnetError};
+use ailayer_devnet::{Bitcoind, DataDir, DevnetError, Toolbox};
 use bitcoin::{Address, Network, ScriptBuf};
 use serde_json::json;
 
@@ -80,6 +80,16 @@ async fn a_block_can_be_replaced_at_once_and_again() {
         assert_eq!(bitcoind.tip().await.unwrap().hash, fork);
         seen.push(mined[0]);
     }
+}
+
+#[tokio::test]
+async fn a_machine_without_bitcoind_is_told_what_to_do() {
+    let data_dir = DataDir::temporary().unwrap();
+    let cache = data_dir.path().to_str().unwrap().to_owned();
+    let toolbox = Toolbox::with_environment([("AILAYER_CACHE".to_owned(), cache)]);
+    let text = Bitcoind::start_in(&data_dir, &toolbox).await.unwrap_err().to_string();
+    assert!(text.starts_with("Bitcoin Core is missing: BITCOIND_EXE is not set"), "{text}");
+    assert!(text.ends_with("`make setup` (deploy/dev/setup) provides it"), "{text}");
 }
 
 #[tokio::test]

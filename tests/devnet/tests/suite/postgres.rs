@@ -40,7 +40,7 @@ async fn a_stop_does_not_wait_for_clients() {
     let _client = PgConnection::connect(&url).await.unwrap();
     let began = Instant::now();
     postgres.stop().await.unwrap();
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
