@@ -1,3 +1,27 @@
 //! Quotes, jobs and settlement: sells model answers for bitcoin.
+//!
+//! A paid inference enters at `rpc/create_quote.rs`, is locked in by `tasks/follow_payments.rs`, driven by
+//! [`driver`], changed only through [`jobs`] by the rules of [`domain::job`], and leaves at `rpc/get_result.rs` and
+//! `rpc/get_receipt.rs`. See README.md for the order of durable writes.
 
+pub mod adapters;
+pub mod app;
+pub mod audit_log;
+pub mod config;
+pub mod crash_points;
 pub mod domain;
+pub mod driver;
+pub mod error;
+pub mod jobs;
+pub mod ports;
+pub mod proofs;
+pub mod quotes;
+pub mod rpc;
+pub mod secrets;
+pub mod signals;
+pub mod store;
+pub mod tasks;
+mod telemetry;
+
+pub use app::{NAME, RunError, run};
+pub use config::Config;

@@ -1,0 +1,3 @@
+//! The ports over real technology.
+
+pub mod grpc;

@@ -1,0 +1,71 @@
+//! The ports over gRPC.
+
+use ailayer_client::audit::{Appended, EntryProof, Log};
+use ailayer_client::payment::{HoldInvoice, Node};
+use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
+use ailayer_client::{AuditClient, CallError, PaymentClient, ServingClient};
+use ailayer_primitives::{AmountMsat, Digest, JobId};
+use ailayer_tlog::NodeHash;
+use async_trait::async_trait;
+
+use crate::domain::release::ReleaseReason;
+use crate::ports::{AuditLog, PaymentEvents, Payments, Serving};
+
+#[async_trait]
+impl Payments for PaymentClient {
+    async fn node(&self) -> Result<Node, CallError> {
+        self.node().await
+    }
+
+    async fn create_hold_invoice(
+        &self,
+        job_id: JobId,
+        amount: AmountMsat,
+        description_hash: Digest,
+        expiry_s: u32,
+    ) -> Result<HoldInvoice, CallError> {
+        self.create_hold_invoice(job_id.uuid(), amount, description_hash, expiry_s).await
+    }
+
+    async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError> {
+        self.claim_hold_invoice(job_id.uuid()).await
+    }
+
+    async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError> {
+        self.release_hold_invoice(job_id.uuid(), reason.as_str()).await
+    }
+
+    async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {
+        self.watch_events(after_cursor).await
+    }
+}
+
+#[async_trait]
+impl Serving for ServingClient {
+    async fn list_models(&self) -> Result<Vec<Model>, CallError> {
+        self.list_models().await
+    }
+
+    async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError> {
+        self.tokenize(call).await
+    }
+
+    async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError> {
+        self.embed(call).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for AuditClient {
+    async fn log(&self) -> Result<Log, CallError> {
+        self.log().await
+    }
+
+    async fn append(&self, entry: &[u8]) -> Result<Appended, CallError> {
+        self.append(entry).await
+    }
+
+    async fn entry_proof(&self, leaf_hash: NodeHash, with: Option<NodeHash>) -> Result<EntryProof, CallError> {
+        self.entry_proof(leaf_hash, with).await
+    }
+}

@@ -1,0 +1,228 @@
+//! The composition root: every part is made here, and nowhere else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_client::{AuditClient, ClientError, PaymentClient, ServingClient};
+use ailayer_platform::config::ConfigError;
+use ailayer_platform::health::Health;
+use ailayer_platform::server::{Server, ServerError};
+use ailayer_platform::tasks::{Shutdown, Tasks, TasksError};
+use ailayer_proto::ailayer::gateway::v1::gateway_service_server::GatewayServiceServer;
+use ailayer_store::{Store, StoreError};
+use ailayer_tlog::note::Verifier;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use uuid::Uuid;
+
+use crate::audit_log::Log;
+use crate::config::Config;
+use crate::crash_points::CrashPoints;
+use crate::domain::job::Rules;
+use crate::domain::keys::Keys;
+use crate::driver::Driver;
+use crate::jobs::Jobs;
+use crate::ports::{AuditLog, Payments, Serving};
+use crate::quotes::{QuoteSettings, Quotes};
+use crate::rpc::Gateway;
+use crate::secrets::{self, SecretError};
+use crate::signals::Signals;
+use crate::store;
+use crate::tasks::follow_payments::FollowPayments;
+use crate::tasks::relay_closings::RelayClosings;
+use crate::tasks::{drive_jobs, erase_results, watch_dependencies};
+
+/// The service's name in configuration, logs and health.
+pub const NAME: &str = "gateway";
+/// The gRPC service's full name.
+const GRPC_NAME: &str = "ailayer.gateway.v1.GatewayService";
+/// How long after a claim was asked for it is asked for again, if no event has come.
+const CLAIM_AGAIN: Duration = Duration::from_secs(5);
+
+/// Why the gateway does not start, or ended.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A configuration value.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The master secret.
+    #[error("gateway secret: {0}")]
+    Secret(#[from] SecretError),
+    /// The database.
+    #[error("gateway database: {0}")]
+    Store(#[from] StoreError),
+    /// An endpoint.
+    #[error("gateway: {0}")]
+    Client(#[from] ClientError),
+    /// The listeners.
+    #[error("gateway: {0}")]
+    Server(#[from] ServerError),
+    /// A task.
+    #[error("gateway: {0}")]
+    Tasks(#[from] TasksError),
+}
+
+/// The services a gateway talks to.
+#[derive(Clone)]
+pub struct Ports {
+    /// Keeps the money.
+    pub payments: Arc<dyn Payments>,
+    /// Runs models.
+    pub serving: Arc<dyn Serving>,
+    /// Keeps the receipts.
+    pub audit: Arc<dyn AuditLog>,
+}
+
+/// Everything else a gateway is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What quotes are made by.
+    pub quotes: QuoteSettings,
+    /// The limits of the state machine.
+    pub rules: Rules,
+    /// How long a replica may be silent before another takes its jobs over.
+    pub lease: Duration,
+    /// How long after a claim was asked for it is asked for again.
+    pub claim_again: Duration,
+    /// How long after a job's end its input and answer are kept.
+    pub result_retention: Duration,
+    /// Jobs driven at once.
+    pub max_running_jobs: u32,
+    /// Watchers at once.
+    pub max_watchers: u32,
+    /// The pinned key of the audit log.
+    pub log_key: Option<Verifier>,
+    /// Where simulations halt.
+    pub crash_points: CrashPoints,
+}
+
+/// A gateway that is ready to be started.
+pub struct App {
+    gateway: Gateway,
+    driver: Driver,
+    ports: Ports,
+    settings: Settings,
+}
+
+impl App {
+    /// Puts a gateway together.
+    pub fn new(store: Store, keys: Keys, ports: Ports, settings: Settings, shutdown: Shutdown) -> Self {
+        let signals = Signals::default();
+        let crash_points = settings.crash_points.clone();
+        let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
+        let jobs = Jobs::new(
+            store.clone(),
+            keys.clone(),
+            settings.rules,
+            signals.clone(),
+            crash_points.clone(),
+        );
+        let quotes = Quotes {
+            store,
+            keys: keys.clone(),
+            settings: Arc::new(settings.quotes.clone()),
+            payments: Arc::clone(&ports.payments),
+            serving: Arc::clone(&ports.serving),
+            crash_points: crash_points.clone(),
+        };
+        let driver = Driver {
+            owner: Uuid::new_v4(),
+            jobs: jobs.clone(),
+            keys: keys.clone(),
+            serving: Arc::clone(&ports.serving),
+            payments: Arc::clone(&ports.payments),
+            log: log.clone(),
+            network: settings.quotes.network,
+            lease: settings.lease,
+            claim_again: settings.claim_again,
+            signals: signals.clone(),
+            crash_points,
+        };
+        let watchers = usize::try_from(settings.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
+        let gateway = Gateway {
+            quotes,
+            jobs,
+            keys,
+            serving: Arc::clone(&ports.serving),
+            payments: Arc::clone(&ports.payments),
+            log,
+            signals,
+            watchers: Arc::new(Semaphore::new(watchers)),
+            shutdown,
+        };
+        Self { gateway, driver, ports, settings }
+    }
+
+    /// What answers calls.
+    pub fn gateway(&self) -> Gateway {
+        self.gateway.clone()
+    }
+
+    /// Starts the background tasks.
+    pub fn spawn(self, tasks: &Tasks, health: &Health) {
+        let shutdown = tasks.shutdown_token();
+        let follow = FollowPayments {
+            jobs: self.gateway.jobs.clone(),
+            payments: Arc::clone(&self.ports.payments),
+            signals: self.gateway.signals.clone(),
+            component: health.component("payment_events"),
+        };
+        let relay = RelayClosings {
+            store: self.gateway.jobs.store().clone(),
+            log: self.gateway.log.clone(),
+            signals: self.gateway.signals.clone(),
+            crash_points: self.settings.crash_points.clone(),
+        };
+        let (store, kept_for) = (self.gateway.jobs.store().clone(), self.settings.result_retention);
+        let database = health.component("database");
+        let drive = drive_jobs::run(self.driver, self.settings.max_running_jobs, database, shutdown.clone());
+        let Ports { payments, serving, audit } = self.ports;
+        let watch = watch_dependencies::run(payments, serving, audit, shutdown.clone());
+
+        tasks.spawn("follow_payments", follow.run(shutdown.clone()));
+        tasks.spawn("drive_jobs", drive);
+        tasks.spawn("relay_closings", relay.run(shutdown.clone()));
+        tasks.spawn("erase_results", erase_results::run(store, kept_for, shutdown));
+        tasks.spawn("watch_dependencies", watch);
+    }
+}
+
+/// Runs the gateway until `shutdown`.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    config.validate()?;
+    let master = secrets::load(config.secret.as_ref(), config.data_dir.as_deref())?;
+    let keys = Keys::derive(&master);
+    drop(master);
+    let ports = Ports {
+        payments: Arc::new(PaymentClient::new(&config.payment)?),
+        serving: Arc::new(ServingClient::new(&config.serving)?),
+        audit: Arc::new(AuditClient::new(&config.audit)?),
+    };
+    let store = store::connect(&config.store).await?;
+    tracing::info!(gateway_key = %keys.public_key(), network = %config.network, "gateway starts");
+
+    let tasks = Tasks::new(shutdown, config.platform.grace_period);
+    let health = Health::new();
+    let app = App::new(store, keys, ports, settings(&config)?, tasks.shutdown_token());
+    let service = GatewayServiceServer::new(app.gateway())
+        .max_decoding_message_size(config.platform.server.max_message_bytes);
+    let server = Server::bind(NAME, &config.platform, health.clone()).await?;
+    app.spawn(&tasks, &health);
+    server.spawn(&tasks, &[GRPC_NAME], Routes::new(service));
+    Ok(tasks.join().await?)
+}
+
+fn settings(config: &Config) -> Result<Settings, ConfigError> {
+    Ok(Settings {
+        quotes: config.quote_settings()?,
+        rules: config.rules(),
+        lease: config.lease,
+        claim_again: CLAIM_AGAIN,
+        result_retention: config.result_retention,
+        max_running_jobs: config.max_running_jobs,
+        max_watchers: config.max_watchers,
+        log_key: config.log_key()?,
+        crash_points: CrashPoints::default(),
+    })
+}

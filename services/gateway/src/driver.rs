@@ -1,0 +1,205 @@
+//! Drives one job as far as it goes, by its state alone: so a new driver continues wherever another one died.
+//!
+//! | state | step | module |
+//! |---|---|---|
+//! | HELD, RUNNING | begin an attempt, run the model, store answer and receipt | [`run`] |
+//! | COMPLETED | append the receipt, authorise the claim | [`settle`] |
+//! | TAKING | ask for the money; the event settles | [`settle`] |
+//! | RELEASING | have the money given back | [`release`] |
+//!
+//! Before each step the rules say whether time has run out.
+
+mod release;
+mod run;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_client::CallError;
+use ailayer_primitives::JobId;
+use ailayer_store::StoreError;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::audit_log::Log;
+use crate::crash_points::CrashPoints;
+use crate::domain::job::{Input, Refused, State};
+use crate::domain::keys::Keys;
+use crate::jobs::{ChangeError, Jobs};
+use crate::ports::{Payments, Serving};
+use crate::signals::Signals;
+use crate::store::transitions::Facts;
+use crate::store::{JobRecord, jobs, leases};
+use crate::telemetry;
+
+/// How long a failed step waits for its first repetition; doubled with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Failures in a row after which the driver turns to other jobs.
+const PATIENCE: u32 = 4;
+/// How long the job rests then.
+const REST: Duration = Duration::from_secs(1);
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Look at the job again at once.
+    Again,
+    /// Nothing to do before so much time has passed, or something happens to the job.
+    Rest(Duration),
+    /// The step failed in a way that time may mend.
+    Retry,
+    /// The job needs no driver any more.
+    Done,
+}
+
+/// A step that could not be made.
+#[derive(Debug, Error)]
+enum StepError {
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Drives jobs. Cloned freely.
+#[derive(Clone)]
+pub struct Driver {
+    /// This replica's name on leases.
+    pub owner: Uuid,
+    /// Changes jobs.
+    pub jobs: Jobs,
+    /// Signs receipts.
+    pub keys: Keys,
+    /// Runs models.
+    pub serving: Arc<dyn Serving>,
+    /// Keeps the money.
+    pub payments: Arc<dyn Payments>,
+    /// Keeps the receipts.
+    pub log: Log,
+    /// The network money moves on.
+    pub network: ailayer_primitives::Network,
+    /// How long a lease lasts unless it is renewed.
+    pub lease: Duration,
+    /// How long after a claim was asked for it is asked for again, if no event has come.
+    pub claim_again: Duration,
+    /// Tells when a job has changed.
+    pub signals: Signals,
+    /// Where simulations halt.
+    pub crash_points: CrashPoints,
+}
+
+impl Driver {
+    /// Drives a job whose lease this replica holds, until it rests or ends, and gives the lease back.
+    ///
+    /// Dropping this at any point is like a crash: the job is found again when the lease has lapsed.
+    pub async fn drive(&self, job_id: JobId) {
+        let rest = tokio::select! {
+            rest = self.steps(job_id) => rest,
+            () = self.keep_lease(job_id) => {
+                tracing::warn!(%job_id, "another replica has taken the job over");
+                return;
+            }
+        };
+        if let Err(error) = leases::give_back(self.pool(), job_id, self.owner, rest).await {
+            telemetry::step_failed(job_id, "give_back_lease", &error);
+        }
+    }
+
+    async fn steps(&self, job_id: JobId) -> Option<(u64, Duration)> {
+        let mut failures = 0u32;
+        loop {
+            let record = match jobs::by_id(self.pool(), job_id).await {
+                Ok(Some(record)) => record,
+                Ok(None) => return None,
+                Err(error) => {
+                    telemetry::step_failed(job_id, "load", &error);
+                    return None;
+                }
+            };
+            let next = self.step(&record).await.unwrap_or_else(|error| {
+                telemetry::step_failed(job_id, "write", &error);
+                Next::Retry
+            });
+            match next {
+                Next::Again => failures = 0,
+                Next::Done => return None,
+                Next::Rest(rest) => return Some((record.version, rest)),
+                Next::Retry if failures >= PATIENCE => return Some((record.version, REST)),
+                Next::Retry => {
+                    tokio::time::sleep(FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures))).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    async fn step(&self, record: &JobRecord) -> Result<Next, StepError> {
+        let tick = record.job.decide(Input::Tick, &self.jobs.context(record, None));
+        if tick.is_ok_and(|transition| transition.is_change()) {
+            return self.apply(record, Input::Tick, None, Facts::default()).await;
+        }
+        match record.job.state {
+            State::Quoted => Ok(Next::Rest(Duration::from_millis(
+                record.job.expiry.0.saturating_sub(record.now.0).saturating_add(1),
+            ))),
+            State::Held | State::Running => self.run(record).await,
+            State::Completed => self.append_and_authorise(record).await,
+            State::Taking => Ok(self.claim(record).await),
+            State::Releasing => self.release(record).await,
+            State::Settled | State::Lost | State::Failed | State::Canceled | State::Expired => Ok(Next::Done),
+        }
+    }
+
+    /// Applies an input; a stale one means that somebody else was faster, and the job is looked at again.
+    async fn apply(
+        &self,
+        record: &JobRecord,
+        input: Input,
+        tip_height: Option<u32>,
+        facts: Facts,
+    ) -> Result<Next, StepError> {
+        match self.jobs.apply(record.job_id, input, tip_height, facts).await {
+            Ok(_) | Err(ChangeError::Refused(Refused::Stale(_))) => Ok(Next::Again),
+            Err(ChangeError::Refused(Refused::TipUnknown)) => Ok(Next::Retry),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The node's tip; none while it is unreachable or not in sync, because an old tip proves nothing.
+    async fn tip(&self) -> Option<u32> {
+        let node: Result<_, CallError> = self.payments.node().await;
+        telemetry::dependency("payment", node.as_ref().map(drop));
+        node.ok().filter(|node| node.synced).and_then(|node| node.tip).map(|tip| tip.height)
+    }
+
+    /// Ends when the lease is lost.
+    async fn keep_lease(&self, job_id: JobId) {
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            match leases::renew(self.pool(), job_id, self.owner, self.lease).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => telemetry::step_failed(job_id, "renew_lease", &error),
+            }
+        }
+    }
+
+    /// Ends when the job is no longer at `version`.
+    async fn changed_since(&self, job_id: JobId, version: u64) {
+        let mut changes = self.signals.subscribe();
+        loop {
+            if let Ok(Some(record)) = jobs::by_id(self.pool(), job_id).await
+                && record.version != version
+            {
+                return;
+            }
+            // Another replica's change is noticed by polling.
+            let _ = tokio::time::timeout(self.lease / 3, changes.of(job_id)).await;
+        }
+    }
+
+    fn pool(&self) -> &sqlx::PgPool {
+        self.jobs.store().pool()
+    }
+}

@@ -1,0 +1,178 @@
+//! HELD, RUNNING: run the model under the next attempt, and store answer and receipt together.
+
+use std::time::Duration;
+
+use ailayer_client::serving::{EmbedCall, Embedded};
+use ailayer_client::{CallError, ErrorReason};
+use ailayer_primitives::{Digest, UnixMs};
+use ailayer_receipt::EnvelopeError;
+
+use super::{Driver, Next, StepError};
+use crate::domain::answer::{Answer, Row};
+use crate::domain::job::{Input, Refused, State};
+use crate::domain::order::EmbedInput;
+use crate::domain::release::ReleaseReason;
+use crate::domain::statements::{QuoteFacts, ReceiptFacts, sign_receipt};
+use crate::jobs::ChangeError;
+use crate::store::transitions::{Facts, StoredAnswer};
+use crate::store::{self, JobRecord, jobs};
+use crate::telemetry;
+
+/// Why an attempt brought no answer.
+enum Failed {
+    /// It never will.
+    ForGood(ReleaseReason, String),
+    /// It may a little later.
+    ForNow(CallError),
+    /// The job has moved meanwhile, or its time is over.
+    Overtaken,
+}
+
+impl Driver {
+    pub(super) async fn run(&self, record: &JobRecord) -> Result<Next, StepError> {
+        let tip = self.tip().await;
+        let begun = self.jobs.apply(record.job_id, Input::BeginAttempt, tip, Facts::default()).await;
+        let running = match begun {
+            Ok(changed) if changed.record.job.state == State::Running => changed.record,
+            Ok(_) | Err(ChangeError::Refused(Refused::Stale(_))) => return Ok(Next::Again),
+            Err(error) => return Err(error.into()),
+        };
+        let attempt = running.job.attempt;
+        match self.attempt(&running).await? {
+            Ok((answer, execution_provider)) => self.complete(&running, answer, execution_provider).await,
+            Err(Failed::ForGood(reason, why)) => {
+                telemetry::attempt_failed(running.job_id, attempt, reason, &why);
+                self.apply(&running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
+            }
+            Err(Failed::ForNow(error)) => {
+                telemetry::step_failed(running.job_id, "run_model", &error);
+                Ok(Next::Retry)
+            }
+            Err(Failed::Overtaken) => Ok(Next::Again),
+        }
+    }
+
+    async fn attempt(&self, running: &JobRecord) -> Result<Result<(Answer, String), Failed>, StepError> {
+        let Some(input) = self.stored_input(running).await? else {
+            return Ok(Err(Failed::ForGood(ReleaseReason::ReceiptFailed, "the stored input is unusable".into())));
+        };
+        let call = EmbedCall {
+            model_name: running.model.name.clone(),
+            model_version: running.model.version.clone(),
+            texts: input.texts,
+            truncate: input.truncate,
+        };
+        // A cancellation or the end of the run limit does not wait for the model.
+        let outcome = tokio::select! {
+            outcome = self.serving.embed(&call) => outcome,
+            () = self.changed_since(running.job_id, running.version) => return Ok(Err(Failed::Overtaken)),
+            () = tokio::time::sleep(self.time_left(running)) => return Ok(Err(Failed::Overtaken)),
+        };
+        Ok(match outcome {
+            Ok(embedded) => answer_of(running, embedded),
+            Err(error) if error.is_transient() => Err(Failed::ForNow(error)),
+            Err(error) => Err(Failed::ForGood(reason_of(&error), error.to_string())),
+        })
+    }
+
+    async fn stored_input(&self, running: &JobRecord) -> Result<Option<EmbedInput>, StepError> {
+        let bytes = jobs::input(self.pool(), running.job_id).await?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn time_left(&self, running: &JobRecord) -> Duration {
+        let held_at = running.job.hold.map_or(UnixMs(0), |hold| hold.accepted_at);
+        let ends_at = held_at.0.saturating_add(self.jobs.rules().run_limit_ms);
+        Duration::from_millis(ends_at.saturating_sub(running.now.0))
+    }
+
+    /// Row 6: answer, usage, price and the exact bytes of the receipt, once and for ever.
+    async fn complete(
+        &self,
+        running: &JobRecord,
+        answer: Answer,
+        execution_provider: String,
+    ) -> Result<Next, StepError> {
+        let attempt = running.job.attempt;
+        let completed_at = store::now(self.pool()).await?;
+        match self.receipt(running, &answer, execution_provider, completed_at) {
+            Ok(receipt) => {
+                let (output, output_digest) = (answer.to_bytes(), answer.digest());
+                let answer = Some(StoredAnswer { output, output_digest, receipt });
+                let facts = Facts { answer, ..Facts::default() };
+                self.apply(running, Input::Answered { attempt }, None, facts).await
+            }
+            Err(error) => {
+                let reason = ReleaseReason::ReceiptFailed;
+                telemetry::attempt_failed(running.job_id, attempt, reason, &error.to_string());
+                self.apply(running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
+            }
+        }
+    }
+
+    fn receipt(
+        &self,
+        running: &JobRecord,
+        answer: &Answer,
+        execution_provider: String,
+        completed_at: UnixMs,
+    ) -> Result<String, EnvelopeError> {
+        let missing = || EnvelopeError::Malformed("a running job without hold or invoice".to_owned());
+        let hold = running.job.hold.ok_or_else(missing)?;
+        let invoice = running.invoice.as_ref().ok_or_else(missing)?;
+        let facts = ReceiptFacts {
+            quote: QuoteFacts {
+                job_id: running.job_id,
+                network: self.network,
+                model: running.model.clone(),
+                request_digest: running.request_digest,
+                input_tokens: running.input_tokens,
+                price: running.job.price,
+                created: running.created_at.to_s(),
+                expiry: running.expiry_s(),
+            },
+            quote_digest: Digest::sha256(running.quote.as_bytes()),
+            execution_provider,
+            output_digest: answer.digest(),
+            rows: u64::try_from(answer.rows().len()).unwrap_or(u64::MAX),
+            payment_hash: invoice.payment_hash,
+            attempt: running.job.attempt,
+            held_at: hold.accepted_at,
+            started_at: running.started_at.unwrap_or(running.updated_at),
+            completed_at,
+        };
+        Ok(sign_receipt(self.keys.signer(), facts)?.into_string())
+    }
+}
+
+/// Holds what came back against the quote: the same model, and the tokens that were paid for.
+fn answer_of(running: &JobRecord, embedded: Embedded) -> Result<(Answer, String), Failed> {
+    let changed = |why: &str| Failed::ForGood(ReleaseReason::ModelChanged, why.to_owned());
+    if embedded.model.digest != running.model.digest {
+        return Err(changed("another model file than was quoted"));
+    }
+    let rows = embedded.embeddings.into_iter().map(|it| Row {
+        values: it.values,
+        input_tokens: it.input_tokens,
+        truncated: it.truncated,
+    });
+    let answer = Answer::try_new(rows.collect())
+        .map_err(|error| Failed::ForGood(ReleaseReason::ModelFailed, error.to_string()))?;
+    if answer.input_tokens() != running.input_tokens {
+        return Err(changed("another number of tokens than was quoted"));
+    }
+    Ok((answer, embedded.model.execution_provider))
+}
+
+fn reason_of(error: &CallError) -> ReleaseReason {
+    match error.reason() {
+        Some(ErrorReason::ModelNotFound) => ReleaseReason::ModelChanged,
+        Some(
+            ErrorReason::InvalidField
+            | ErrorReason::InputEmpty
+            | ErrorReason::InputTooLarge
+            | ErrorReason::MessageTooLarge,
+        ) => ReleaseReason::InputRefused,
+        _ => ReleaseReason::ModelFailed,
+    }
+}

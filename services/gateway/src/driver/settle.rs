@@ -1,0 +1,68 @@
+//! COMPLETED, TAKING: the receipt before the claim, the claim before the money.
+
+use std::time::Duration;
+
+use ailayer_client::ErrorReason;
+
+use super::{Driver, Next, StepError};
+use crate::audit_log::LogError;
+use crate::crash_points;
+use crate::domain::job::Input;
+use crate::store::JobRecord;
+use crate::store::transitions::Facts;
+use crate::telemetry;
+
+impl Driver {
+    /// Rows 7 and 8: the stored bytes are appended as they are, then the claim is authorised if the tip allows it.
+    pub(super) async fn append_and_authorise(&self, record: &JobRecord) -> Result<Next, StepError> {
+        let receipt = record.receipt.as_deref().unwrap_or_default();
+        let append = self.log.append(receipt.as_bytes());
+        let appended = match tokio::time::timeout(self.append_time_left(record), append).await {
+            Ok(Ok(appended)) => appended,
+            Ok(Err(error)) => return self.not_appended(record, &error).await,
+            // The rules see that the time is over, and give the money back.
+            Err(_elapsed) => return Ok(Next::Again),
+        };
+        self.crash_points.pass(crash_points::APPENDED).await;
+        // Asked for last: what counts is the tip at the moment the claim is authorised.
+        let tip = self.tip().await;
+        let facts = Facts { leaf_index: Some(appended.leaf_index), ..Facts::default() };
+        self.apply(record, Input::ReceiptAppended, tip, facts).await
+    }
+
+    fn append_time_left(&self, record: &JobRecord) -> Duration {
+        let completed_at = record.job.completed_at.unwrap_or(record.now);
+        let ends_at = completed_at.0.saturating_add(self.jobs.rules().append_timeout_ms);
+        Duration::from_millis(ends_at.saturating_sub(record.now.0))
+    }
+
+    async fn not_appended(&self, record: &JobRecord, error: &LogError) -> Result<Next, StepError> {
+        telemetry::step_failed(record.job_id, "append_receipt", error);
+        if error.is_final_refusal() {
+            return self.apply(record, Input::AppendRefused, None, Facts::default()).await;
+        }
+        // Until the append timeout: then the money goes back.
+        Ok(Next::Retry)
+    }
+
+    /// Row 9. Whatever the answer, only the event says that the money is there, or will not come.
+    pub(super) async fn claim(&self, record: &JobRecord) -> Next {
+        match self.payments.claim(record.job_id).await {
+            Ok(_) => {
+                self.crash_points.pass(crash_points::CLAIM_CALLED).await;
+                Next::Rest(self.claim_again)
+            }
+            Err(error) => {
+                telemetry::step_failed(record.job_id, "claim", &error);
+                match error.reason() {
+                    // Too late, or the guard was faster: an event will say which.
+                    Some(ErrorReason::DeadlineTooClose | ErrorReason::InvalidState) => {
+                        Next::Rest(self.claim_again)
+                    }
+                    _ if error.is_transient() => Next::Retry,
+                    _ => Next::Rest(Duration::from_secs(30)),
+                }
+            }
+        }
+    }
+}

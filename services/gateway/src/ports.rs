@@ -1,0 +1,60 @@
+//! What the gateway needs of others. Adapters speak gRPC; tests put fakes here.
+//!
+//! Every call may be repeated: the services behind the ports are idempotent, and the gateway repeats after crashes.
+
+use ailayer_client::CallError;
+use ailayer_client::audit::{Appended, EntryProof, Log};
+use ailayer_client::payment::{HoldInvoice, Node, PaymentEvent};
+use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
+use ailayer_primitives::{AmountMsat, Digest, JobId};
+use ailayer_tlog::NodeHash;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::domain::release::ReleaseReason;
+
+/// Events in cursor order, without an end.
+pub type PaymentEvents = BoxStream<'static, Result<PaymentEvent, CallError>>;
+
+/// The Lightning node's keeper. A job's id is also its invoice's.
+#[async_trait]
+pub trait Payments: Send + Sync + 'static {
+    /// Describes the node: tip, sync, identity.
+    async fn node(&self) -> Result<Node, CallError>;
+    /// Makes the job's hold invoice, or answers the one that was made.
+    async fn create_hold_invoice(
+        &self,
+        job_id: JobId,
+        amount: AmountMsat,
+        description_hash: Digest,
+        expiry_s: u32,
+    ) -> Result<HoldInvoice, CallError>;
+    /// Asks to take the locked money. Proves nothing: the event does.
+    async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError>;
+    /// Asks to give money back, now and whenever more comes.
+    async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError>;
+    /// Follows the event log from after a cursor.
+    async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError>;
+}
+
+/// Runs models.
+#[async_trait]
+pub trait Serving: Send + Sync + 'static {
+    /// Lists what is loaded.
+    async fn list_models(&self) -> Result<Vec<Model>, CallError>;
+    /// Counts tokens exactly as [`Self::embed`] would.
+    async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError>;
+    /// Computes embeddings.
+    async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError>;
+}
+
+/// Keeps the transparency log.
+#[async_trait]
+pub trait AuditLog: Send + Sync + 'static {
+    /// Describes the log.
+    async fn log(&self) -> Result<Log, CallError>;
+    /// Appends an entry, once however often it is sent.
+    async fn append(&self, entry: &[u8]) -> Result<Appended, CallError>;
+    /// Tells how far an entry has come, if possible together with a second one.
+    async fn entry_proof(&self, leaf_hash: NodeHash, with: Option<NodeHash>) -> Result<EntryProof, CallError>;
+}

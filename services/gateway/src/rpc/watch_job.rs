@@ -1,0 +1,93 @@
+//! `WatchJob`: every change of a job from its history, the present state first.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ailayer_platform::error::Failure;
+use ailayer_proto::ailayer::gateway::v1 as pb;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
+
+use super::{Answer, Gateway, convert};
+use crate::error::JobError;
+use crate::signals::JobChanges;
+use crate::store::history::{self, JobEvent};
+use crate::store::JobRecord;
+
+/// How often the history is looked at when no signal comes: another replica may drive the job.
+const POLL: Duration = Duration::from_secs(1);
+
+pub(super) type JobStream = BoxStream<'static, Result<pb::WatchJobResponse, Status>>;
+
+/// One watcher. Holds nothing but its place in the history.
+struct Watcher {
+    gateway: Gateway,
+    record: JobRecord,
+    changes: JobChanges,
+    seen: u64,
+    pending: VecDeque<JobEvent>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+pub(super) async fn watch_job(gateway: &Gateway, request: pb::WatchJobRequest) -> Answer<JobStream> {
+    let changes = gateway.signals.subscribe();
+    let record = gateway.open(request.key).await?;
+    let permit = gateway.watchers.clone().try_acquire_owned().map_err(|_| JobError::TooManyWatchers)?;
+    let first = response(convert::job(&record));
+    let watcher = Watcher {
+        gateway: gateway.clone(),
+        seen: record.version,
+        ended: record.job.state.is_terminal(),
+        record,
+        changes,
+        pending: VecDeque::new(),
+        _permit: permit,
+    };
+    let changes = stream::unfold(watcher, |mut watcher| async move {
+        let next = watcher.next().await?;
+        Some((next.map_err(Status::from), watcher))
+    });
+    Ok(stream::iter([Ok(first)]).chain(changes).boxed())
+}
+
+impl Watcher {
+    /// The next change; none after a terminal state.
+    async fn next(&mut self) -> Option<Result<pb::WatchJobResponse, Failure>> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                self.seen = event.version;
+                self.ended = event.state.is_terminal();
+                return Some(Ok(response(convert::job_at(&self.record, &event))));
+            }
+            if self.ended {
+                return None;
+            }
+            match history::after(self.gateway.jobs.store().pool(), self.record.job_id, self.seen).await {
+                Ok(events) if events.is_empty() => {}
+                Ok(events) => {
+                    self.pending = events.into();
+                    continue;
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error.into()));
+                }
+            }
+            tokio::select! {
+                () = self.gateway.shutdown.cancelled() => {
+                    self.ended = true;
+                    let reason = ailayer_client::ErrorReason::ShuttingDown;
+                    return Some(Err(Failure::new(reason, "the gateway is going down; watch again")));
+                }
+                () = self.changes.of(self.record.job_id) => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+}
+
+fn response(job: pb::Job) -> pb::WatchJobResponse {
+    pb::WatchJobResponse { job: Some(job) }
+}

@@ -1,0 +1,60 @@
+//! The gateway's tables. The only room with SQL.
+//!
+//! | module | rows |
+//! |---|---|
+//! | [`jobs`] | jobs: insert, look up, the invoice |
+//! | [`transitions`] | one change of state with its history, by compare-and-set |
+//! | [`leases`] | which replica drives which job |
+//! | [`history`] | the states a job went through |
+//! | [`ledger`] | double entry |
+//! | [`retention`] | inputs and outputs are erased |
+
+pub mod history;
+pub mod jobs;
+pub mod leases;
+pub mod ledger;
+mod record;
+pub mod retention;
+pub mod transitions;
+
+use ailayer_primitives::UnixMs;
+use ailayer_store::{Migration, Store, StoreError, inbox, migration, outbox};
+use sqlx::{PgPool, Row as _};
+
+pub use record::{Invoice, JobRecord};
+
+/// The schema these tables live in.
+pub const SCHEMA: &str = "gateway";
+
+/// The schema's history. A step that was released never changes.
+pub const MIGRATIONS: &[Migration] = &[
+    migration!(1, "jobs", "../migrations/0001_jobs.sql"),
+    Migration::new(2, "inbox", inbox::SCHEMA_SQL),
+    Migration::new(3, "outbox", outbox::SCHEMA_SQL),
+    migration!(4, "ledger", "../migrations/0004_ledger.sql"),
+];
+
+/// Connects and brings the schema up to date.
+pub async fn connect(config: &ailayer_store::StoreConfig) -> Result<Store, StoreError> {
+    Store::connect(config, SCHEMA, MIGRATIONS).await
+}
+
+/// The database's clock.
+pub async fn now(pool: &PgPool) -> Result<UnixMs, StoreError> {
+    let row = sqlx::query("select unix_ms()").fetch_one(pool).await?;
+    from_bigint(row.try_get(0)?, "the clock").map(UnixMs)
+}
+
+/// For numbers that came from outside: beyond `bigint` there is nothing in any table.
+fn to_bigint(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_bigint(value: i64, what: &str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Corrupt(format!("{what} is negative: {value}")))
+}
+
+/// A stored value that its type refuses.
+fn corrupt(what: &str) -> impl Fn(&dyn std::fmt::Display) -> StoreError + '_ {
+    move |error| StoreError::Corrupt(format!("{what}: {error}"))
+}

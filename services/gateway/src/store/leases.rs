@@ -1,0 +1,72 @@
+//! Which replica drives which job.
+//!
+//! A lease keeps two replicas from doing the same work; correctness never depends on it, because every change of state
+//! is a compare-and-set. A replica that dies leaves its leases to lapse.
+
+use std::time::Duration;
+
+use ailayer_primitives::JobId;
+use ailayer_store::StoreError;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{from_bigint, to_bigint};
+
+/// Takes the lease of up to `limit` jobs that are due and that nobody drives, the longest overdue first.
+pub async fn take(pool: &PgPool, owner: Uuid, lease: Duration, limit: u32) -> Result<Vec<JobId>, StoreError> {
+    let query = sqlx::query(
+        "update jobs set lease_owner = $1, lease_until_unix_ms = unix_ms() + $2
+         where job_id in (
+            select job_id from jobs
+            where wake_unix_ms <= unix_ms() and (lease_until_unix_ms is null or lease_until_unix_ms <= unix_ms())
+            order by wake_unix_ms limit $3 for update skip locked)
+         returning job_id",
+    );
+    let rows = query.bind(owner).bind(ms(lease)).bind(i64::from(limit)).fetch_all(pool).await?;
+    rows.iter().map(|row| Ok(JobId::new(row.try_get(0)?))).collect()
+}
+
+/// Prolongs a lease and answers the job's version; none if another replica has taken it over.
+pub async fn renew(
+    pool: &PgPool,
+    job_id: JobId,
+    owner: Uuid,
+    lease: Duration,
+) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query(
+        "update jobs set lease_until_unix_ms = unix_ms() + $3 where job_id = $1 and lease_owner = $2
+         returning version",
+    );
+    let row = query.bind(job_id.uuid()).bind(owner).bind(ms(lease)).fetch_optional(pool).await?;
+    row.map(|row| from_bigint(row.try_get(0)?, "version")).transpose()
+}
+
+/// Gives a lease back. The job is due again after `rest`, unless it has changed since `version`: then the change says
+/// when. Without a `rest` nothing is changed about when it is due.
+pub async fn give_back(
+    pool: &PgPool,
+    job_id: JobId,
+    owner: Uuid,
+    rest: Option<(u64, Duration)>,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "update jobs set lease_owner = null, lease_until_unix_ms = null,
+            wake_unix_ms = case when version = $3 then unix_ms() + $4 else wake_unix_ms end
+         where job_id = $1 and lease_owner = $2",
+    );
+    let (version, delay) = rest.unzip();
+    query
+        .bind(job_id.uuid())
+        .bind(owner)
+        .bind(version.map(to_bigint))
+        .bind(delay.map(ms))
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// A year at most, so that adding it to a time cannot overflow.
+fn ms(duration: Duration) -> i64 {
+    const YEAR_MS: i64 = 366 * 86_400_000;
+    i64::try_from(duration.as_millis()).unwrap_or(YEAR_MS).min(YEAR_MS)
+}

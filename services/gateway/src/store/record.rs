@@ -1,0 +1,184 @@
+//! A job as it is stored, without its input and output.
+
+use ailayer_primitives::{AmountMsat, Digest, JobId, PaymentHash, UnixMs, UnixS};
+use ailayer_receipt::statement::Model;
+use ailayer_store::StoreError;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::{corrupt, from_bigint};
+use crate::domain::job::{Hold, Job};
+
+/// What [`JobRecord::read`] reads.
+macro_rules! job_columns {
+    () => {
+        "job_id, body_digest, token_hash, model_name, model_version, model_digest, request_digest,
+         input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms, invoice_expiry_s, state, version,
+         updated_unix_ms, bolt11, payment_hash, held_amount_msat, claim_deadline_height, accepted_unix_ms, attempt,
+         started_unix_ms, output_digest, receipt, completed_unix_ms, leaf_index, release_reason, closing,
+         closing_leaf_index, erased_unix_ms, unix_ms() as now_unix_ms"
+    };
+}
+pub(super) use job_columns;
+
+/// A stored hold invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoice {
+    /// The BOLT 11 text.
+    pub bolt11: String,
+    /// Its payment hash.
+    pub payment_hash: PaymentHash,
+}
+
+/// A job's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRecord {
+    /// The id, also the invoice's.
+    pub job_id: JobId,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// What the rules decide on.
+    pub job: Job,
+    /// The digest of what was asked, request id aside.
+    pub body_digest: Digest,
+    /// The hash of the token.
+    pub token_hash: Digest,
+    /// The model that was quoted.
+    pub model: Model,
+    /// Canonical digest of the input.
+    pub request_digest: Digest,
+    /// Tokens the price was made from.
+    pub input_tokens: u64,
+    /// The exact text of the signed quote.
+    pub quote: String,
+    /// How long the invoice may be paid, seconds from its making.
+    pub invoice_expiry_s: u32,
+    /// The invoice, once it is stored.
+    pub invoice: Option<Invoice>,
+    /// When the present attempt started.
+    pub started_at: Option<UnixMs>,
+    /// Canonical digest of the output, from COMPLETED on.
+    pub output_digest: Option<Digest>,
+    /// The exact text of the signed receipt, from COMPLETED on.
+    pub receipt: Option<String>,
+    /// The receipt's index in the log, from TAKING on.
+    pub leaf_index: Option<u64>,
+    /// The exact text of the signed closing entry.
+    pub closing: Option<String>,
+    /// The closing entry's index in the log.
+    pub closing_leaf_index: Option<u64>,
+    /// When input and output were erased.
+    pub erased_at: Option<UnixMs>,
+    /// When it was quoted.
+    pub created_at: UnixMs,
+    /// When it last changed.
+    pub updated_at: UnixMs,
+    /// The database's clock when the row was read.
+    pub now: UnixMs,
+}
+
+impl JobRecord {
+    /// When the quote ends, as buyers see it.
+    pub fn expiry_s(&self) -> UnixS {
+        self.job.expiry.to_s()
+    }
+
+    pub(super) fn read(row: &PgRow) -> Result<Self, StoreError> {
+        let job_id: Uuid = row.try_get("job_id")?;
+        Ok(Self {
+            job_id: JobId::new(job_id),
+            version: from_bigint(row.try_get("version")?, "version")?,
+            job: read_job(row)?,
+            body_digest: digest(row, "body_digest")?,
+            token_hash: digest(row, "token_hash")?,
+            model: Model {
+                name: row.try_get("model_name")?,
+                version: row.try_get("model_version")?,
+                digest: digest(row, "model_digest")?,
+            },
+            request_digest: digest(row, "request_digest")?,
+            input_tokens: from_bigint(row.try_get("input_tokens")?, "input_tokens")?,
+            quote: row.try_get("quote")?,
+            invoice_expiry_s: count(row, "invoice_expiry_s")?,
+            invoice: read_invoice(row)?,
+            started_at: time(row, "started_unix_ms")?,
+            output_digest: optional_digest(row, "output_digest")?,
+            receipt: row.try_get("receipt")?,
+            leaf_index: unsigned(row, "leaf_index")?,
+            closing: row.try_get("closing")?,
+            closing_leaf_index: unsigned(row, "closing_leaf_index")?,
+            erased_at: time(row, "erased_unix_ms")?,
+            created_at: required_time(row, "created_unix_ms")?,
+            updated_at: required_time(row, "updated_unix_ms")?,
+            now: required_time(row, "now_unix_ms")?,
+        })
+    }
+}
+
+fn read_job(row: &PgRow) -> Result<Job, StoreError> {
+    let state: String = row.try_get("state")?;
+    let release_reason: Option<String> = row.try_get("release_reason")?;
+    Ok(Job {
+        state: state.parse().map_err(|error| corrupt("state")(&error))?,
+        price: amount(row, "price_msat")?.ok_or_else(|| StoreError::Corrupt("no price".to_owned()))?,
+        expiry: required_time(row, "expiry_unix_ms")?,
+        attempt: count(row, "attempt")?,
+        hold: read_hold(row)?,
+        completed_at: time(row, "completed_unix_ms")?,
+        release_reason: release_reason
+            .map(|word| word.parse().map_err(|error| corrupt("release_reason")(&error)))
+            .transpose()?,
+    })
+}
+
+fn read_hold(row: &PgRow) -> Result<Option<Hold>, StoreError> {
+    let parts = (
+        amount(row, "held_amount_msat")?,
+        unsigned(row, "claim_deadline_height")?,
+        time(row, "accepted_unix_ms")?,
+    );
+    let (Some(amount), Some(height), Some(accepted_at)) = parts else { return Ok(None) };
+    let claim_deadline_height =
+        u32::try_from(height).map_err(|error| corrupt("claim_deadline_height")(&error))?;
+    Ok(Some(Hold { amount, claim_deadline_height, accepted_at }))
+}
+
+fn read_invoice(row: &PgRow) -> Result<Option<Invoice>, StoreError> {
+    let bolt11: Option<String> = row.try_get("bolt11")?;
+    let payment_hash = optional_digest(row, "payment_hash")?.map(PaymentHash);
+    Ok(bolt11.zip(payment_hash).map(|(bolt11, payment_hash)| Invoice { bolt11, payment_hash }))
+}
+
+fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
+    let msat: Option<i64> = row.try_get(column)?;
+    msat.map(|msat| AmountMsat::try_from_i64(msat).map_err(|error| corrupt(column)(&error))).transpose()
+}
+
+fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| from_bigint(value, column)).transpose()
+}
+
+fn count(row: &PgRow, column: &str) -> Result<u32, StoreError> {
+    let value: i32 = row.try_get(column)?;
+    u32::try_from(value).map_err(|error| corrupt(column)(&error))
+}
+
+fn time(row: &PgRow, column: &str) -> Result<Option<UnixMs>, StoreError> {
+    Ok(unsigned(row, column)?.map(UnixMs))
+}
+
+fn required_time(row: &PgRow, column: &str) -> Result<UnixMs, StoreError> {
+    from_bigint(row.try_get(column)?, column).map(UnixMs)
+}
+
+fn digest(row: &PgRow, column: &str) -> Result<Digest, StoreError> {
+    let bytes: Vec<u8> = row.try_get(column)?;
+    Digest::try_from(bytes.as_slice()).map_err(|error| corrupt(column)(&error))
+}
+
+fn optional_digest(row: &PgRow, column: &str) -> Result<Option<Digest>, StoreError> {
+    let bytes: Option<Vec<u8>> = row.try_get(column)?;
+    bytes.map(|bytes| Digest::try_from(bytes.as_slice()).map_err(|error| corrupt(column)(&error))).transpose()
+}

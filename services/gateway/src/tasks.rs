@@ -1,0 +1,7 @@
+//! What runs in the background, one file a task.
+
+pub mod drive_jobs;
+pub mod erase_results;
+pub mod follow_payments;
+pub mod relay_closings;
+pub mod watch_dependencies;

@@ -1,0 +1,37 @@
+//! Erases inputs and outputs after their retention.
+
+use std::time::Duration;
+
+use ailayer_platform::tasks::Shutdown;
+use ailayer_store::Store;
+
+use crate::store::retention;
+use crate::telemetry;
+
+/// Jobs erased in one statement.
+const BATCH: u32 = 500;
+
+/// Erases until shutdown; looks every tenth of the retention, every minute at most and every 100 ms at least.
+pub async fn run(store: Store, kept_for: Duration, shutdown: Shutdown) {
+    let pause = (kept_for / 10).clamp(Duration::from_millis(100), Duration::from_secs(60));
+    loop {
+        let full = match retention::erase(store.pool(), kept_for, BATCH).await {
+            Ok(0) => false,
+            Ok(jobs) => {
+                telemetry::erased(jobs);
+                jobs >= u64::from(BATCH)
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "results cannot be erased");
+                false
+            }
+        };
+        if full {
+            continue;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
