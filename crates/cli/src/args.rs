@@ -42,7 +42,7 @@ pub enum Command {
     /// Watch a paid inference on a private network: real nodes, real model, nothing left behind.
     Demo(DemoArgs),
     /// Buy embeddings with your own Lightning node; save the answer's receipt and, once anchored, its proof.
-    Buy(BuyArgs),
+    Buy(Box<BuyArgs>),
     /// Check a proof bundle offline.
     Verify(VerifyArgs),
     /// Look at what is for sale.

@@ -23,10 +23,14 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// A failed call, ready to be told to the caller.
+/// A failed call, ready to be told to the caller. One pointer large, since every call may return it.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct Failure(Box<Details>);
+
 #[derive(Debug, Error)]
 #[error("{message}")]
-pub struct Failure {
+struct Details {
     reason: ErrorReason,
     message: String,
     violated_field: Option<String>,
@@ -39,19 +43,21 @@ pub struct Failure {
 impl Failure {
     /// A failure with a sentence that is safe to show: it names no secret and no inner part.
     pub fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             reason,
             message: message.into(),
             violated_field: None,
             retry_after: default_retry(reason),
             metadata: HashMap::new(),
             cause: None,
-        }
+        }))
     }
 
     /// A failure that one field of the request caused.
     pub fn field(reason: ErrorReason, field: &str, message: impl Into<String>) -> Self {
-        Self { violated_field: Some(field.to_owned()), ..Self::new(reason, message) }
+        let mut failure = Self::new(reason, message);
+        failure.0.violated_field = Some(field.to_owned());
+        failure
     }
 
     /// INVALID_FIELD for one field of the request.
@@ -74,45 +80,44 @@ impl Failure {
     /// Keeps the cause for the log.
     #[must_use]
     pub fn with_source(mut self, cause: impl Into<Cause>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// Says when to try again.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
+        self.0.retry_after = Some(delay);
         self
     }
 
     /// Adds a machine-readable detail to the `ErrorInfo`.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.insert(key.into(), value.into());
+        self.0.metadata.insert(key.into(), value.into());
         self
     }
 
     /// The stable reason.
-    pub const fn reason(&self) -> ErrorReason {
-        self.reason
+    pub fn reason(&self) -> ErrorReason {
+        self.0.reason
     }
 
     /// The canonical code that goes with the reason.
-    pub const fn code(&self) -> Code {
-        code(self.reason)
+    pub fn code(&self) -> Code {
+        code(self.0.reason)
     }
 
     fn log(&self) {
-        let reason = self.reason.as_str_name();
-        let cause = self.cause.as_ref().map(|cause| crate::tasks::chain(cause.as_ref()));
+        let Details { reason, message, cause, .. } = self.0.as_ref();
+        let reason = reason.as_str_name();
+        let cause = cause.as_ref().map(|cause| crate::tasks::chain(cause.as_ref()));
         match self.code() {
             Code::Internal | Code::DataLoss | Code::Unknown => {
-                tracing::error!(reason, message = %self.message, cause, "call failed");
+                tracing::error!(reason, %message, cause, "call failed");
             }
-            Code::Unavailable => {
-                tracing::warn!(reason, message = %self.message, cause, "call failed");
-            }
-            _ => tracing::debug!(reason, message = %self.message, cause, "call refused"),
+            Code::Unavailable => tracing::warn!(reason, %message, cause, "call failed"),
+            _ => tracing::debug!(reason, %message, cause, "call refused"),
         }
     }
 }
@@ -171,16 +176,17 @@ const fn default_retry(reason: ErrorReason) -> Option<Duration> {
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         failure.log();
-        let reason = failure.reason.as_str_name();
-        let reason = reason.strip_prefix(PREFIX).unwrap_or(reason);
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, failure.metadata);
-        if let Some(field) = failure.violated_field {
-            details.add_bad_request_violation(field, failure.message.clone());
+        let Details { reason, message, violated_field, retry_after, metadata, .. } = *failure.0;
+        let name = reason.as_str_name();
+        let mut details =
+            ErrorDetails::with_error_info(name.strip_prefix(PREFIX).unwrap_or(name), DOMAIN, metadata);
+        if let Some(field) = violated_field {
+            details.add_bad_request_violation(field, message.clone());
         }
-        if let Some(delay) = failure.retry_after {
-            details.set_retry_info(Some(delay));
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
         }
-        Self::with_error_details(code(failure.reason), failure.message, details)
+        Self::with_error_details(code(reason), message, details)
     }
 }
 
