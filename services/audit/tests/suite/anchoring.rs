@@ -15,6 +15,8 @@ use crate::world::{World, anchors, check_pages, newest, rival_of, verify_anchore
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_are_anchored_and_proved_offline() {
     let world = World::new("").await;
+    // As an indexer that did not start at genesis.
+    world.indexer.switches.start_height.store(100, Ordering::Relaxed);
     let audit = world.home.start().await;
     audit.append(b"first").await;
     audit.checkpoint_over(1).await;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ailayer_devnet::Bitcoind;
@@ -25,6 +25,8 @@ pub struct Switches {
     pub down: AtomicBool,
     /// Broadcasts are refused.
     pub refuse: AtomicBool,
+    /// Headers below this height are not served.
+    pub start_height: AtomicU32,
     /// Merkle branches are wrong.
     pub lie: AtomicBool,
     /// The fee rate shown, satoshi per 1000 vbytes; the relay minimum when `None`.
@@ -181,8 +183,8 @@ impl IndexerService for Service {
         let request = request.into_inner();
         let chain = self.chain().await?;
         let start = usize::try_from(request.start_height).unwrap();
-        if start >= chain.len() {
-            return Err(Failure::new(ErrorReason::BlockNotFound, "above the tip").into());
+        if start >= chain.len() || request.start_height < self.switches.start_height.load(Ordering::Relaxed) {
+            return Err(Failure::new(ErrorReason::BlockNotFound, "not on the chain, or not served").into());
         }
         let headers = chain[start..].iter().take(usize::try_from(request.page_size).unwrap());
         let headers = headers.map(|block| encode::serialize(&block.header)).collect();

@@ -103,11 +103,13 @@ impl AnchorWallet {
                 return Err(SyncError::Behind);
             }
             let hash = if checkpoint.height() == tip.height {
-                tip.block_hash
+                Some(tip.block_hash)
             } else {
-                header_at(chain, checkpoint.height()).await?.block_hash()
+                chain.headers(checkpoint.height(), 1).await?.first().map(Header::block_hash)
             };
-            if hash == checkpoint.hash() {
+            // A source that starts above genesis does not serve it; its network was compared with ours.
+            let unserved_genesis = checkpoint.height() == 0 && hash.is_none();
+            if hash == Some(checkpoint.hash()) || unserved_genesis {
                 return Ok((checkpoint, left_chain));
             }
             left_chain = Some(checkpoint.height());

@@ -20,8 +20,13 @@ const ORPHAN_PATIENCE_BLOCKS: u32 = 6;
 impl Anchorer {
     /// Compares FINAL anchors with the best chain and takes up those that fell out of it.
     pub(super) async fn recheck_final(&mut self, tip: BlockRef) -> Result<(), AnchorError> {
-        let from = tip.height.saturating_sub(RECHECK_BLOCKS);
-        let anchors = store::anchor::final_from(self.store.pool(), from).await?;
+        let lowest = tip.height.saturating_sub(RECHECK_BLOCKS);
+        let anchors = store::anchor::final_from(self.store.pool(), lowest).await?;
+        let Some(from) =
+            anchors.iter().filter_map(|anchor| Some(anchor.inclusion.as_ref()?.block.height)).min()
+        else {
+            return Ok(());
+        };
         let headers = self.chain.headers(from, RECHECK_BLOCKS.saturating_add(1)).await?;
         for anchor in anchors {
             let Some(inclusion) = &anchor.inclusion else { continue };
