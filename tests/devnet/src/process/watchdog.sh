@@ -47,6 +47,8 @@ for line in $dirs; do
     [ -d "$dir" ] && [ ! -e "$dir/.keep" ] || continue
     if [ "$keep" = logs ]; then
         find "$dir" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf -- {} +
+        # Nothing was logged: nothing to keep.
+        rmdir -- "$dir/logs" "$dir" 2>/dev/null
     else
         rm -rf -- "$dir"
     fi
