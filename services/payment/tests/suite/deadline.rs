@@ -1,0 +1,29 @@
+//! The guard: money goes back before its deadline although nobody asks.
+
+use ailayer_platform::error::ErrorReason;
+use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
+
+use crate::world::{assert_reason, exclusive, money_back, money_taken};
+
+#[test]
+fn the_guard_gives_money_back_before_the_deadline() {
+    exclusive(async |world| {
+        let kept = world.accepted().await;
+        let claimed_late = world.accepted().await;
+        let deadline = kept.claim_deadline_height.min(claimed_late.claim_deadline_height);
+        let tip = world.app.node.status().tip.height;
+
+        // The last height at which a claim is authorised.
+        world.mine(deadline - 2 - tip).await;
+        world.claim(&claimed_late.invoice_id).await.unwrap();
+        money_taken(&world.payer, &claimed_late.bolt11).await;
+        assert_eq!(world.get(&kept.invoice_id).await.state(), State::Accepted);
+
+        world.mine(1).await;
+        let released = world.wait_state(&kept.invoice_id, State::Released).await;
+        assert_eq!(released.release_reason, "deadline");
+        assert_eq!(money_back(&world.payer, &kept.bolt11).await, "recipient_rejected");
+        assert_reason(world.claim(&kept.invoice_id).await, ErrorReason::InvalidState);
+        assert_eq!(world.states_in_log(&kept.invoice_id).await, [State::Accepted, State::Released]);
+    });
+}
