@@ -1,0 +1,3 @@
+//! Technologies behind the ports.
+
+pub mod electrum_client;
