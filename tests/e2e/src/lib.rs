@@ -1,1 +1,1 @@
-//! End-to-end tests: a paid inference on real processes.
+//! End-to-end tests of AILayer: see `suite/`. This library is empty; cargo asks for one.

@@ -1,0 +1,43 @@
+//! After everything else: the books of one service against those of another, and against the nodes.
+
+use anyhow::ensure;
+
+use crate::stage::{PATIENCE, Stage, wait};
+
+/// To the millisatoshi.
+pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> anyhow::Result<()> {
+    let deal = stage.buy().await?;
+    stage.expect_settled(&deal).await?;
+    stage.check_ledger_balance().await?;
+    let earned = stage
+        .count(
+            "select coalesce(sum(amount_msat), 0)::bigint from gateway.ledger_postings
+             where account = 'asset:lightning'",
+        )
+        .await?;
+    let claimed = stage
+        .count(
+            "select coalesce(sum(accepted_amount_msat), 0)::bigint from payment.hold_invoice
+             where state = 'CLAIMED'",
+        )
+        .await?;
+    ensure!(earned > 0 && earned == claimed, "the ledger has {earned} msat, the payment service claimed {claimed}");
+    let spent = stage.initial_msat - stage.outbound_msat(&stage.buyer).await?;
+    ensure!(u64::try_from(earned)? == spent, "the ledger has {earned} msat, the buyer's node spent {spent}");
+    let settled = stage.count("select count(*) from gateway.jobs where state = 'SETTLED'").await?;
+    let taken = stage.count("select count(*) from payment.hold_invoice where state = 'CLAIMED'").await?;
+    ensure!(settled == taken, "{settled} jobs are settled, {taken} invoices claimed");
+    let unexpected = stage.count("select count(*) from payment.unexpected_receipt").await?;
+    ensure!(unexpected == 0, "{unexpected} receipts that no row authorised");
+    wait::until("every job has ended or waits for its payer", PATIENCE, || async {
+        let open = "select count(*) from gateway.jobs
+                    where state in ('HELD', 'RUNNING', 'COMPLETED', 'TAKING', 'RELEASING')";
+        Ok(stage.count(open).await? == 0)
+    })
+    .await?;
+    wait::until("every closing entry is in the log", PATIENCE, || async {
+        let open = "select count(*) from gateway.jobs where closing is not null and closing_leaf_index is null";
+        Ok(stage.count(open).await? == 0)
+    })
+    .await
+}
