@@ -10,7 +10,7 @@ use pb::payment_service_client::PaymentServiceClient;
 use uuid::Uuid;
 
 pub use pb::{Channel, GetBalancesResponse as Balances, HoldInvoiceState, OpenChannelRequest, PaymentState};
-pub use types::{EventKind, HoldInvoice, Node, Payment, PaymentEvent};
+pub use types::{BlockRef, EventKind, HoldInvoice, Node, Payment, PaymentEvent};
 
 use crate::error::refused;
 use crate::wire::Reader;

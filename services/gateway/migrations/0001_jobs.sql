@@ -71,6 +71,7 @@ create table jobs (
 );
 
 create index jobs_due on jobs (wake_unix_ms) where wake_unix_ms is not null;
+create index jobs_leased on jobs (lease_owner) where lease_owner is not null;
 create index jobs_open on jobs (expiry_unix_ms) where state = 'QUOTED';
 create index jobs_unerased on jobs (updated_unix_ms)
     where erased_unix_ms is null and state in ('SETTLED', 'LOST', 'FAILED', 'CANCELED', 'EXPIRED');

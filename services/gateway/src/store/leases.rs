@@ -65,6 +65,13 @@ pub async fn give_back(
     Ok(())
 }
 
+/// Gives back every lease of a replica that goes down, so that another one need not wait for them to lapse.
+pub async fn give_back_all(pool: &PgPool, owner: Uuid) -> Result<(), StoreError> {
+    let query = "update jobs set lease_owner = null, lease_until_unix_ms = null where lease_owner = $1";
+    sqlx::query(query).bind(owner).execute(pool).await?;
+    Ok(())
+}
+
 /// A year at most, so that adding it to a time cannot overflow.
 fn ms(duration: Duration) -> i64 {
     const YEAR_MS: i64 = 366 * 86_400_000;

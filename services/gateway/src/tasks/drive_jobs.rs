@@ -12,7 +12,7 @@ use crate::store::leases;
 /// How often the database is looked at when no signal comes: for jobs of other replicas, lapsed leases and rests.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Drives until shutdown, then lets running steps go: every job is found again by its state.
+/// Drives until shutdown. Running steps are then dropped, as a crash would: every job is found again by its state.
 pub async fn run(driver: Driver, max_jobs: u32, database: Component, shutdown: Shutdown) {
     let mut running = JoinSet::new();
     loop {
@@ -34,6 +34,9 @@ pub async fn run(driver: Driver, max_jobs: u32, database: Component, shutdown: S
         }
     }
     running.shutdown().await;
+    if let Err(error) = leases::give_back_all(driver.jobs.store().pool(), driver.owner).await {
+        tracing::warn!(error = %error, "leases are left to lapse");
+    }
 }
 
 async fn take(driver: &Driver, limit: u32, database: &Component) -> Vec<ailayer_primitives::JobId> {

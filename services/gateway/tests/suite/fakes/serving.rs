@@ -1,0 +1,115 @@
+//! A model that embeds a text as its length and its first byte.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ailayer_client::serving::{EmbedCall, Embedded, Embedding, Model, Tokenized};
+use ailayer_client::{CallError, ErrorReason};
+use ailayer_gateway::ports::Serving;
+use ailayer_primitives::Digest;
+use async_trait::async_trait;
+
+use super::refusal;
+
+/// What the next calls of `embed` do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Works,
+    Fails(ErrorReason),
+    /// Fails so often, then works.
+    FailsTimes(u32, ErrorReason),
+    Hangs,
+    /// Takes so long, then works.
+    Slow(Duration),
+    OtherModel,
+    OtherTokens,
+    NotFinite,
+}
+
+#[derive(Debug)]
+pub struct FakeServing {
+    pub mood: Mutex<Mood>,
+    pub embeds: AtomicU32,
+    pub tokenizes: AtomicU32,
+}
+
+impl FakeServing {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { mood: Mutex::new(Mood::Works), embeds: AtomicU32::new(0), tokenizes: AtomicU32::new(0) })
+    }
+
+    pub fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    pub fn embeds(&self) -> u32 {
+        self.embeds.load(Ordering::SeqCst)
+    }
+}
+
+pub fn model() -> Model {
+    Model {
+        name: "mini".to_owned(),
+        version: "1".to_owned(),
+        digest: Digest::sha256(b"mini"),
+        kind: "embedding".to_owned(),
+        execution_provider: "CPUExecutionProvider".to_owned(),
+        max_input_tokens: 256,
+        dimensions: 2,
+        max_items: 16,
+        max_text_bytes: 4096,
+    }
+}
+
+fn tokens(text: &str) -> u32 {
+    u32::try_from(text.split_whitespace().count()).unwrap() + 2
+}
+
+fn row(text: &str) -> Embedding {
+    let first = f32::from(text.as_bytes()[0]);
+    Embedding { values: vec![text.len() as f32, first / 256.0], input_tokens: tokens(text), truncated: false }
+}
+
+#[async_trait]
+impl Serving for FakeServing {
+    async fn list_models(&self) -> Result<Vec<Model>, CallError> {
+        let tensor = Model { name: "raw".to_owned(), kind: "tensor".to_owned(), ..model() };
+        let unpriced = Model { name: "unpriced".to_owned(), ..model() };
+        Ok(vec![model(), tensor, unpriced])
+    }
+
+    async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError> {
+        self.tokenizes.fetch_add(1, Ordering::SeqCst);
+        if call.model_name != "mini" || !["", "1"].contains(&call.model_version.as_str()) {
+            return Err(refusal("model-serving", ErrorReason::ModelNotFound));
+        }
+        if call.texts.iter().any(|text| tokens(text) > 256) && !call.truncate {
+            return Err(refusal("model-serving", ErrorReason::InputTooLarge));
+        }
+        Ok(Tokenized { model: model(), token_counts: call.texts.iter().map(|text| tokens(text)).collect() })
+    }
+
+    async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError> {
+        self.embeds.fetch_add(1, Ordering::SeqCst);
+        let mood = *self.mood.lock().unwrap();
+        let mut embeddings: Vec<Embedding> = call.texts.iter().map(|text| row(text)).collect();
+        let mut model = model();
+        match mood {
+            Mood::Works => {}
+            Mood::Fails(reason) => return Err(refusal("model-serving", reason)),
+            Mood::FailsTimes(times, reason) => {
+                let next = if times > 1 { Mood::FailsTimes(times - 1, reason) } else { Mood::Works };
+                self.set(next);
+                return Err(refusal("model-serving", reason));
+            }
+            Mood::Hangs => std::future::pending().await,
+            Mood::Slow(time) => tokio::time::sleep(time).await,
+            Mood::OtherModel => model.digest = Digest::sha256(b"another"),
+            Mood::OtherTokens => embeddings[0].input_tokens += 1,
+            Mood::NotFinite => embeddings[0].values[0] = f32::NAN,
+        }
+        let input_tokens = embeddings.iter().map(|it| u64::from(it.input_tokens)).sum();
+        Ok(Embedded { model, embeddings, input_tokens, queue_time_us: 1, inference_time_us: 1 })
+    }
+}

@@ -1,0 +1,16 @@
+//! The gateway against real PostgreSQL, with fakes behind its ports.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod crashes;
+mod events;
+mod fakes;
+mod failures;
+mod happy_path;
+mod idempotency;
+mod input;
+mod receipts;
+mod replicas;
+mod retention;
+mod watching;
+mod world;
