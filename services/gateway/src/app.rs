@@ -111,13 +111,8 @@ impl App {
         let signals = Signals::default();
         let crash_points = settings.crash_points.clone();
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
-        let jobs = Jobs::new(
-            store.clone(),
-            keys.clone(),
-            settings.rules,
-            signals.clone(),
-            crash_points.clone(),
-        );
+        let jobs =
+            Jobs::new(store.clone(), keys.clone(), settings.rules, signals.clone(), crash_points.clone());
         let quotes = Quotes {
             store,
             keys: keys.clone(),

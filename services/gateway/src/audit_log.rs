@@ -17,6 +17,9 @@ pub enum LogError {
     /// The service refused or did not answer.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// It takes too long; it may have acted nevertheless.
+    #[error("the audit log does not answer in time")]
+    Late,
     /// It names a key that is none.
     #[error("the audit log's key is malformed")]
     Key(#[from] KeyError),

@@ -158,7 +158,10 @@ impl Config {
         self.store.validate("gateway.store")?;
         let invalid = |key: &str, why: &str| Err(ConfigError::invalid(format!("gateway.{key}"), why));
         if self.network.is_production() && !self.allow_mainnet {
-            return invalid("network", "is `bitcoin`, real money: set gateway.allow_mainnet = true to consent");
+            return invalid(
+                "network",
+                "is `bitcoin`, real money: set gateway.allow_mainnet = true to consent",
+            );
         }
         if self.data_dir.is_none() && self.secret.is_none() {
             return invalid("data_dir", "must be set, unless gateway.secret is");
@@ -196,7 +199,8 @@ impl Config {
         if self.lease < Duration::from_millis(100) {
             return invalid("lease", "must be at least 100ms");
         }
-        if self.append_timeout < Duration::from_millis(100) || self.append_timeout > Duration::from_secs(600) {
+        if self.append_timeout < Duration::from_millis(100) || self.append_timeout > Duration::from_secs(600)
+        {
             return invalid("append_timeout", "must be 100ms to 10m");
         }
         if self.result_retention.is_zero() {
@@ -242,7 +246,8 @@ impl Config {
     fn prices_by_model(&self) -> Result<HashMap<String, Price>, ConfigError> {
         let mut prices = HashMap::new();
         for price in &self.prices {
-            let invalid = |why: String| ConfigError::invalid("gateway.prices", format!("{}: {why}", price.model));
+            let invalid =
+                |why: String| ConfigError::invalid("gateway.prices", format!("{}: {why}", price.model));
             let amount = |msat| AmountMsat::try_new(msat).map_err(|error| invalid(error.to_string()));
             let (per_call, per_token) = (amount(price.per_call_msat)?, amount(price.per_token_msat)?);
             if per_call == AmountMsat::ZERO && per_token == AmountMsat::ZERO {
@@ -253,7 +258,10 @@ impl Config {
             }
         }
         if prices.is_empty() {
-            return Err(ConfigError::invalid("gateway.prices", "nothing is for sale: name at least one model"));
+            return Err(ConfigError::invalid(
+                "gateway.prices",
+                "nothing is for sale: name at least one model",
+            ));
         }
         Ok(prices)
     }

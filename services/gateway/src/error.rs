@@ -87,7 +87,8 @@ impl From<ChangeError> for Failure {
         match error {
             ChangeError::Unknown(_) => JobError::NotFound.into(),
             ChangeError::Refused(refused @ Refused::TooLateToCancel(state)) => {
-                Self::new(ErrorReason::InvalidState, refused.to_string()).with_metadata("state", state.as_str())
+                Self::new(ErrorReason::InvalidState, refused.to_string())
+                    .with_metadata("state", state.as_str())
             }
             ChangeError::Store(error) => error.into(),
             error => Self::internal(error),
@@ -102,9 +103,9 @@ fn order_failure(error: &OrderError) -> Failure {
         OrderError::Name(field) => (ErrorReason::InvalidField, *field),
         OrderError::WrongNetwork(_) => (ErrorReason::WrongNetwork, "network"),
         OrderError::NoTexts | OrderError::EmptyText(_) => (ErrorReason::InputEmpty, "embed.texts"),
-        OrderError::TooManyTexts { .. } | OrderError::TextTooLong { .. } | OrderError::InputTooLong { .. } => {
-            (ErrorReason::InputTooLarge, "embed.texts")
-        }
+        OrderError::TooManyTexts { .. }
+        | OrderError::TextTooLong { .. }
+        | OrderError::InputTooLong { .. } => (ErrorReason::InputTooLarge, "embed.texts"),
     };
     Failure::field(reason, field, message)
 }

@@ -133,7 +133,12 @@ impl Jobs {
                 | Effect::ReleaseInvoice { .. } => {}
             }
         }
-        let record = write_in_tx(tx, &before, &transition, &facts).await?.ok_or(ChangeError::Raced(job_id))?;
+        if transition.to != State::Completed {
+            // An answer that came too late is not kept.
+            facts.answer = None;
+        }
+        let record =
+            write_in_tx(tx, &before, &transition, &facts).await?.ok_or(ChangeError::Raced(job_id))?;
         Ok(Changed { record, transition })
     }
 
@@ -155,7 +160,8 @@ impl Jobs {
             Outcome::Lost => before.job.price,
         };
         let signer = self.keys.signer();
-        let closing = sign_closing(signer, before.job_id, receipt, outcome, amount, before.now)?.into_string();
+        let closing =
+            sign_closing(signer, before.job_id, receipt, outcome, amount, before.now)?.into_string();
         let key = before.job_id.to_string();
         outbox::enqueue_in_tx(tx, Uuid::now_v7(), CLOSING, &key, closing.as_bytes()).await?;
         Ok(Some(closing))

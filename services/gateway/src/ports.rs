@@ -56,5 +56,6 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Appends an entry, once however often it is sent.
     async fn append(&self, entry: &[u8]) -> Result<Appended, CallError>;
     /// Tells how far an entry has come, if possible together with a second one.
-    async fn entry_proof(&self, leaf_hash: NodeHash, with: Option<NodeHash>) -> Result<EntryProof, CallError>;
+    async fn entry_proof(&self, leaf_hash: NodeHash, with: Option<NodeHash>)
+    -> Result<EntryProof, CallError>;
 }

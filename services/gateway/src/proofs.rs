@@ -49,11 +49,7 @@ pub fn bundle(
         log_vkey: context.log_vkey.clone(),
         quote: record.quote.clone(),
         receipt: receipt.clone(),
-        receipt_proof: LogProof {
-            leaf_index: proof.leaf_index,
-            tree_size,
-            hashes: proof.inclusion.clone(),
-        },
+        receipt_proof: LogProof { leaf_index: proof.leaf_index, tree_size, hashes: proof.inclusion.clone() },
         closing,
         checkpoint: proof.checkpoint.clone(),
         anchor: anchor_parts(anchor, proof.headers.clone())?,
@@ -68,7 +64,9 @@ fn anchor_parts(anchor: &Anchor, headers: Vec<[u8; 80]>) -> Result<AnchorParts, 
         transaction: anchor.raw.clone(),
         vout: anchor.vout,
         position: branch.position,
-        siblings: siblings.collect::<Result<_, _>>().map_err(|_| ProofError::Incomplete("hashes of 32 bytes"))?,
+        siblings: siblings
+            .collect::<Result<_, _>>()
+            .map_err(|_| ProofError::Incomplete("hashes of 32 bytes"))?,
         coinbase: None,
         headers,
     })

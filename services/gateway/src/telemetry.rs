@@ -16,18 +16,21 @@ static RELEASES: LazyLock<Counter> =
     LazyLock::new(|| counter("ailayer.job.releases", "{job}", "Jobs that gave their money back, by reason."));
 static SETTLED_MSAT: LazyLock<Counter> =
     LazyLock::new(|| counter("ailayer.job.settled_amount", "msat", "Prices of settled jobs."));
-static LOST_MSAT: LazyLock<Counter> =
-    LazyLock::new(|| counter("ailayer.job.lost_amount", "msat", "Prices of jobs that were served and not paid."));
+static LOST_MSAT: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.job.lost_amount", "msat", "Prices of jobs that were served and not paid.")
+});
 static DURATION: LazyLock<Histogram> = LazyLock::new(|| {
     histogram("ailayer.job.hold_duration", "s", "Time money was locked until the job ended, by its end.")
 });
 static ANOMALIES: LazyLock<Counter> = LazyLock::new(|| {
     counter("ailayer.job.anomalies", "{event}", "Payment events that contradict a job. Each needs a person.")
 });
-static DEPENDENCY_UP: LazyLock<Gauge> =
-    LazyLock::new(|| gauge("ailayer.dependency.up", "1", "1 while a service that is needed answers, else 0."));
-static ERASED: LazyLock<Counter> =
-    LazyLock::new(|| counter("ailayer.job.results_erased", "{job}", "Inputs and outputs erased after retention."));
+static DEPENDENCY_UP: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge("ailayer.dependency.up", "1", "1 while a service that is needed answers, else 0.")
+});
+static ERASED: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.job.results_erased", "{job}", "Inputs and outputs erased after retention.")
+});
 
 /// A job has moved.
 pub fn job_changed(record: &JobRecord, transition: &Transition) {
@@ -46,7 +49,9 @@ pub fn job_changed(record: &JobRecord, transition: &Transition) {
             LOST_MSAT.add(record.job.price.msat(), &[]);
             tracing::error!(%job_id, %state, price_msat = record.job.price.msat(), "job was served and not paid");
         }
-        _ => tracing::info!(%job_id, %state, from = %transition.from, attempt = record.job.attempt, "job moved"),
+        _ => {
+            tracing::info!(%job_id, %state, from = %transition.from, attempt = record.job.attempt, "job moved")
+        }
     }
     if let Some(hold) = record.job.hold.filter(|_| state.is_terminal()) {
         let held_ms = record.updated_at.0.saturating_sub(hold.accepted_at.0);

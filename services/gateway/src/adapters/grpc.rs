@@ -65,7 +65,11 @@ impl AuditLog for AuditClient {
         self.append(entry).await
     }
 
-    async fn entry_proof(&self, leaf_hash: NodeHash, with: Option<NodeHash>) -> Result<EntryProof, CallError> {
+    async fn entry_proof(
+        &self,
+        leaf_hash: NodeHash,
+        with: Option<NodeHash>,
+    ) -> Result<EntryProof, CallError> {
         self.entry_proof(leaf_hash, with).await
     }
 }

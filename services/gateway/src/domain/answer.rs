@@ -98,7 +98,8 @@ impl Answer {
             return Err(AnswerError::Malformed);
         }
         let (count, dimensions) = (side(&mut rest)?, side(&mut rest)?);
-        let row_bytes = dimensions.checked_mul(4).and_then(|it| it.checked_add(5)).ok_or(AnswerError::Malformed)?;
+        let row_bytes =
+            dimensions.checked_mul(4).and_then(|it| it.checked_add(5)).ok_or(AnswerError::Malformed)?;
         if count.checked_mul(row_bytes) != Some(rest.len()) {
             return Err(AnswerError::Malformed);
         }

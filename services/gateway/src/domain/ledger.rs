@@ -85,7 +85,10 @@ impl LedgerTransaction {
 
     /// The loss of a served job whose claim failed.
     pub fn lost(price: AmountMsat) -> Self {
-        Self { kind: "lost", postings: vec![debit(Account::WriteOff, price), credit(Account::Revenue, price)] }
+        Self {
+            kind: "lost",
+            postings: vec![debit(Account::WriteOff, price), credit(Account::Revenue, price)],
+        }
     }
 }
 
@@ -121,6 +124,9 @@ mod tests {
     #[test]
     fn less_than_the_price_is_never_posted() {
         let (price, taken) = (AmountMsat::try_new(2).unwrap(), AmountMsat::try_new(1).unwrap());
-        assert_eq!(LedgerTransaction::settled(price, taken), Err(LedgerError::LessThanPrice { taken, price }));
+        assert_eq!(
+            LedgerTransaction::settled(price, taken),
+            Err(LedgerError::LessThanPrice { taken, price })
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! What the gateway signs about a job: quote, receipt, closing entry.
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, UnixMs, UnixS};
-use ailayer_receipt::statement::{Claim, Closing, Model, Outcome as Ending, Quote, Rail, Receipt, Task, Usage};
+use ailayer_receipt::statement::{
+    Claim, Closing, Model, Outcome as Ending, Quote, Rail, Receipt, Task, Usage,
+};
 use ailayer_receipt::{Envelope, EnvelopeError, GatewaySigner};
 
 use super::job::Outcome;

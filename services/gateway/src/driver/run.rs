@@ -54,7 +54,10 @@ impl Driver {
 
     async fn attempt(&self, running: &JobRecord) -> Result<Result<(Answer, String), Failed>, StepError> {
         let Some(input) = self.stored_input(running).await? else {
-            return Ok(Err(Failed::ForGood(ReleaseReason::ReceiptFailed, "the stored input is unusable".into())));
+            return Ok(Err(Failed::ForGood(
+                ReleaseReason::ReceiptFailed,
+                "the stored input is unusable".into(),
+            )));
         };
         let call = EmbedCall {
             model_name: running.model.name.clone(),

@@ -29,7 +29,8 @@ fn order(request: pb::CreateQuoteRequest) -> Result<Order, Failure> {
     let request_id =
         request_id.map_err(|_| Failure::invalid_field("request_id", "must be a random UUID (version 4)"))?;
     let network = network_from_proto(request.network);
-    let network = network.ok_or_else(|| Failure::invalid_field("network", "must name the network you pay on"))?;
+    let network =
+        network.ok_or_else(|| Failure::invalid_field("network", "must name the network you pay on"))?;
     let Some(pb::create_quote_request::Task::Embed(embed)) = request.task else {
         return Err(Failure::invalid_field("task", "must say what to do"));
     };

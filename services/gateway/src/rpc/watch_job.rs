@@ -12,8 +12,8 @@ use tonic::Status;
 use super::{Answer, Gateway, convert};
 use crate::error::JobError;
 use crate::signals::JobChanges;
-use crate::store::history::{self, JobEvent};
 use crate::store::JobRecord;
+use crate::store::history::{self, JobEvent};
 
 /// How often the history is looked at when no signal comes: another replica may drive the job.
 const POLL: Duration = Duration::from_secs(1);

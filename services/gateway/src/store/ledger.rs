@@ -43,6 +43,7 @@ pub async fn post_in_tx(
 
 /// An account's balance in millisatoshi: debits less credits.
 pub async fn balance(pool: &PgPool, account: Account) -> Result<i64, StoreError> {
-    let query = "select coalesce(sum(amount_msat), 0)::bigint from ledger_postings where account = $1 and asset = $2";
+    let query =
+        "select coalesce(sum(amount_msat), 0)::bigint from ledger_postings where account = $1 and asset = $2";
     Ok(sqlx::query(query).bind(account.as_str()).bind(ASSET).fetch_one(pool).await?.try_get(0)?)
 }

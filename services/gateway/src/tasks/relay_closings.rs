@@ -7,7 +7,7 @@ use ailayer_primitives::JobId;
 use ailayer_store::outbox::OutboxItem;
 use ailayer_store::{Store, StoreError, outbox};
 
-use crate::audit_log::Log;
+use crate::audit_log::{Log, LogError};
 use crate::crash_points::{self, CrashPoints};
 use crate::jobs::CLOSING;
 use crate::signals::Signals;
@@ -18,6 +18,8 @@ use crate::telemetry;
 const POLL: Duration = Duration::from_millis(500);
 /// Items taken at once.
 const BATCH: u32 = 32;
+/// How long the log may take for one entry.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest an item is put off.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
@@ -70,7 +72,8 @@ impl RelayClosings {
             tracing::error!(kind = item.kind, key = item.key, "unknown outbox item; put off");
             return outbox::retry_later(pool, item.id, MAX_DELAY).await;
         };
-        match self.log.append(&item.payload).await {
+        let appended = tokio::time::timeout(PATIENCE, self.log.append(&item.payload)).await;
+        match appended.unwrap_or_else(|_elapsed| Err(LogError::Late)) {
             Ok(appended) => {
                 self.crash_points.pass(crash_points::CLOSED).await;
                 jobs::store_closing_index(pool, job_id, appended.leaf_index).await?;

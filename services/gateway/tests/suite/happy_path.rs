@@ -95,7 +95,10 @@ async fn the_seller_says_what_is_for_sale() {
     let gateway = world.start().await;
     let models = gateway.models().await.unwrap();
     let [model] = models.as_slice() else { panic!("one model has a price and embeds: {models:?}") };
-    assert_eq!((model.name.as_str(), model.price_per_call_msat, model.price_per_token_msat), ("mini", 1000, 10));
+    assert_eq!(
+        (model.name.as_str(), model.price_per_call_msat, model.price_per_token_msat),
+        ("mini", 1000, 10)
+    );
     assert_eq!((model.max_items, model.max_text_bytes), (8, 2048), "the tighter limit holds");
     let info = gateway.info().await.unwrap();
     assert_eq!(info.log_verification_key, world.audit.key());

@@ -4,8 +4,8 @@
 
 mod crashes;
 mod events;
-mod fakes;
 mod failures;
+mod fakes;
 mod happy_path;
 mod idempotency;
 mod input;

@@ -74,7 +74,8 @@ pub fn settings() -> Settings {
 impl World {
     pub async fn new() -> Self {
         let url = Postgres::shared().await.unwrap().create_database().await.unwrap();
-        let store = store::connect(&StoreConfig { max_connections: 4, ..StoreConfig::new(&url) }).await.unwrap();
+        let store =
+            store::connect(&StoreConfig { max_connections: 4, ..StoreConfig::new(&url) }).await.unwrap();
         Self {
             payments: FakePayments::new(),
             serving: FakeServing::new(),
@@ -96,7 +97,8 @@ impl World {
     }
 
     pub async fn start_with(&self, settings: Settings) -> Process {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let config = StoreConfig { max_connections: 8, ..StoreConfig::new(&self.url) };
         let ports = Ports {
             payments: self.payments.clone(),
@@ -160,8 +162,10 @@ impl World {
 
     /// Waits until the outbox is empty.
     pub async fn closings_relayed(&self) {
-        until("the outbox is empty", || async { ailayer_store::outbox::depth(self.store.pool()).await.unwrap() == 0 })
-            .await;
+        until("the outbox is empty", || async {
+            ailayer_store::outbox::depth(self.store.pool()).await.unwrap() == 0
+        })
+        .await;
     }
 }
 
@@ -237,7 +241,8 @@ impl Process {
     }
 
     pub async fn info(&self) -> Result<pb::GetInfoResponse, Status> {
-        let call = |gateway: Gateway| async move { gateway.get_info(Request::new(pb::GetInfoRequest {})).await };
+        let call =
+            |gateway: Gateway| async move { gateway.get_info(Request::new(pb::GetInfoRequest {})).await };
         self.on_runtime(call).await.map(tonic::Response::into_inner)
     }
 

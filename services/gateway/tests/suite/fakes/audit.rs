@@ -118,7 +118,8 @@ impl AuditLog for FakeAudit {
         if self.mood() == Mood::Unavailable {
             return Err(refusal("audit", ErrorReason::StorageUnavailable));
         }
-        let leaves: Vec<NodeHash> = self.entries.lock().unwrap().iter().map(|entry| leaf_hash(entry)).collect();
+        let leaves: Vec<NodeHash> =
+            self.entries.lock().unwrap().iter().map(|entry| leaf_hash(entry)).collect();
         let place = |hash: NodeHash| leaves.iter().position(|leaf| *leaf == hash).map(|index| index as u64);
         let leaf_index = place(wanted).ok_or_else(|| refusal("audit", ErrorReason::EntryNotFound))?;
         let mut proof = EntryProof {
@@ -141,7 +142,8 @@ impl AuditLog for FakeAudit {
 impl FakeAudit {
     fn prove(&self, leaves: &[NodeHash], proof: &mut EntryProof, with: Option<u64>) {
         let mut frontier = Frontier::new();
-        let nodes: Vec<CompleteNode> = leaves.iter().flat_map(|leaf| frontier.append(*leaf).unwrap()).collect();
+        let nodes: Vec<CompleteNode> =
+            leaves.iter().flat_map(|leaf| frontier.append(*leaf).unwrap()).collect();
         let read = |level: u8, index: u64| {
             nodes.iter().find(|node| (node.id.level, node.id.index) == (level, index)).map(|node| node.hash)
         };

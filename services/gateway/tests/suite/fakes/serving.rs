@@ -36,7 +36,11 @@ pub struct FakeServing {
 
 impl FakeServing {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { mood: Mutex::new(Mood::Works), embeds: AtomicU32::new(0), tokenizes: AtomicU32::new(0) })
+        Arc::new(Self {
+            mood: Mutex::new(Mood::Works),
+            embeds: AtomicU32::new(0),
+            tokenizes: AtomicU32::new(0),
+        })
     }
 
     pub fn set(&self, mood: Mood) {
