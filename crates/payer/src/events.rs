@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ailayer_primitives::{Digest, PaymentHash};
+use ldk_node::Event;
 use ldk_node::lightning::events::PaymentFailureReason;
-use ldk_node::{Event, Node};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::PaymentOutcome;
+use crate::off_runtime::OffRuntime;
 
 /// Outcomes by payment hash, as far as this run has seen them.
 pub type Outcomes = HashMap<PaymentHash, PaymentOutcome>;
 
 /// Handles events until the task that runs it ends. A buyer keeps no books: an outcome that is missed
 /// here, because the process died, is read from the node's own payment list.
-pub async fn pump(node: Arc<Node>, outcomes: Arc<watch::Sender<Outcomes>>) {
+pub async fn pump(node: Arc<OffRuntime>, outcomes: Arc<watch::Sender<Outcomes>>) {
     loop {
         let event = node.next_event_async().await;
         match &event {

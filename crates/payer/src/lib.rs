@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod events;
 mod node;
+mod off_runtime;
 
 pub use check::check_invoice;
 pub use config::PayerConfig;

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::check_invoice;
 use crate::events::{Outcomes, pump};
+use crate::off_runtime::OffRuntime;
 use crate::{PayerConfig, PayerError};
 
 /// How often conditions that have no event are looked at.
@@ -68,7 +69,7 @@ pub struct PayerBalances {
 
 /// A running node of a buyer. Stop it with [`Payer::stop`]; a drop without stop loses no funds.
 pub struct Payer {
-    node: Arc<Node>,
+    node: Arc<OffRuntime>,
     network: Network,
     outcomes: Arc<watch::Sender<Outcomes>>,
     tasks: Tasks,
@@ -80,6 +81,7 @@ impl Payer {
     pub async fn start(config: PayerConfig) -> Result<Self, PayerError> {
         let network = config.network;
         let (node, lock) = spawn_blocking(move || open(&config)).await.map_err(|_| panicked())??;
+        let node = Arc::new(OffRuntime::new(node));
         let outcomes = Arc::new(watch::Sender::new(Outcomes::new()));
         let tasks = Tasks::new(Shutdown::new(), GRACE);
         let (stop, pumped) = (tasks.shutdown_token(), pump(Arc::clone(&node), Arc::clone(&outcomes)));
