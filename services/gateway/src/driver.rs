@@ -30,7 +30,7 @@ use crate::jobs::{ChangeError, Jobs};
 use crate::ports::{Payments, Serving};
 use crate::signals::Signals;
 use crate::store::transitions::Facts;
-use crate::store::{JobRecord, jobs, leases};
+use crate::store::{JobRecord, Pool, jobs, leases};
 use crate::telemetry;
 
 /// How long a failed step waits for its first repetition; doubled with each further one.
@@ -199,7 +199,7 @@ impl Driver {
         }
     }
 
-    fn pool(&self) -> &sqlx::PgPool {
+    fn pool(&self) -> &Pool {
         self.jobs.store().pool()
     }
 }

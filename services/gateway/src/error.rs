@@ -115,7 +115,13 @@ pub(crate) fn call_failure(dependency: &'static str, error: CallError) -> Failur
     use ErrorReason as R;
     match error.reason() {
         Some(
-            reason @ (R::ModelNotFound | R::InputEmpty | R::InputTooLarge | R::Overloaded | R::NotSynced),
+            reason @ (R::ModelNotFound
+            | R::InputEmpty
+            | R::InputTooLarge
+            | R::Overloaded
+            | R::TooManyOpen
+            | R::NotSynced
+            | R::NotOffered),
         ) => {
             let message = match &error {
                 CallError::Status { status, .. } => status.message().to_owned(),

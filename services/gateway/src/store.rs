@@ -22,6 +22,8 @@ use ailayer_store::{Migration, Store, StoreError, inbox, migration, outbox};
 use sqlx::{PgPool, Row as _};
 
 pub use record::{Invoice, JobRecord};
+/// The connections that see these tables.
+pub use sqlx::PgPool as Pool;
 
 /// The schema these tables live in.
 pub const SCHEMA: &str = "gateway";

@@ -6,11 +6,12 @@
 
 mod decide;
 mod state;
+mod vocabulary;
 
 use ailayer_primitives::{AmountMsat, UnixMs};
 
-pub use decide::{Context, Effect, Input, Outcome, Refused, Rules, Transition};
 pub use state::{State, UnknownState};
+pub use vocabulary::{Context, Effect, Input, Outcome, Refused, Rules, Transition};
 
 use super::release::ReleaseReason;
 
