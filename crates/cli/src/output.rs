@@ -1,9 +1,8 @@
 //! What the program prints: lines for people, or one JSON object a result with `--json`.
 //!
 //! Results go to standard output, progress to standard error, so that results can be piped.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
-
 use std::fmt;
+use std::io::{self, Write};
 
 use serde::Serialize;
 
@@ -30,25 +29,25 @@ impl Output {
     pub fn result(self, value: &impl Serialize, text: impl fmt::Display) {
         if self.json {
             match serde_json::to_string_pretty(value) {
-                Ok(json) => println!("{json}"),
-                Err(error) => eprintln!("error: {error}"),
+                Ok(json) => write_line(io::stdout(), json),
+                Err(error) => write_line(io::stderr(), format_args!("error: {error}")),
             }
         } else {
-            println!("{text}");
+            write_line(io::stdout(), text);
         }
     }
 
     /// Prints a line on the way to a result.
     pub fn progress(self, line: impl fmt::Display) {
         if !self.json {
-            eprintln!("{line}");
+            write_line(io::stderr(), line);
         }
     }
 
     /// Prints a line of a story that is itself the result, as `demo` tells one.
     pub fn line(self, line: impl fmt::Display) {
         if !self.json {
-            println!("{line}");
+            write_line(io::stdout(), line);
         }
     }
 
@@ -58,12 +57,15 @@ impl Output {
             let error = serde_json::json!({
                 "error": { "exit_code": failure.exit.code(), "message": failure.message, "reason": failure.reason_name() }
             });
-            println!("{error:#}");
+            write_line(io::stdout(), format_args!("{error:#}"));
         } else {
-            match failure.reason_name() {
-                Some(reason) => eprintln!("error: {} [{reason}]", failure.message),
-                None => eprintln!("error: {}", failure.message),
-            }
+            let reason = failure.reason_name().map(|reason| format!(" [{reason}]")).unwrap_or_default();
+            write_line(io::stderr(), format_args!("error: {}{reason}", failure.message));
         }
     }
+}
+
+/// A reader that went away (`ailayer … | head`) is no reason to fail.
+fn write_line(mut out: impl Write, line: impl fmt::Display) {
+    let _ = writeln!(out, "{line}");
 }

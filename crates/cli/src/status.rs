@@ -3,6 +3,8 @@
 use ailayer_client::{
     AuditClient, CallError, ClientConfig, GatewayClient, IndexerClient, PaymentClient, ServingClient,
 };
+use ailayer_platform::convert::network_from_proto;
+use ailayer_primitives::Network;
 use serde::Serialize;
 
 use crate::args::StatusArgs;
@@ -105,7 +107,9 @@ async fn payment(endpoint: String) -> Result<String, Failure> {
 
 async fn indexer(endpoint: String) -> Result<String, Failure> {
     let tip = IndexerClient::new(&ClientConfig::new(endpoint))?.tip().await.map_err(failed)?;
-    Ok(format!("{tip:?}"))
+    let height = tip.tip.map_or(0, |tip| tip.height);
+    let network = network_from_proto(tip.network).map_or("an unknown network", Network::as_str);
+    Ok(format!("block {height} of {network}, {}", if tip.synced { "synced" } else { "not synced" }))
 }
 
 async fn audit(endpoint: String) -> Result<String, Failure> {
