@@ -169,7 +169,7 @@ async fn too_few_blocks_are_left_before_the_model_runs() {
 #[tokio::test]
 async fn too_few_blocks_are_left_after_the_model_ran() {
     let world = World::new().await;
-    world.serving.set(serving::Mood::Slow(Duration::from_millis(500)));
+    world.serving.set(serving::Mood::Slow(Duration::from_secs(2)));
     let gateway = world.start().await;
     let bought = gateway.quote(&["hello"]).await;
     world.payments.pay(bought.id());
@@ -177,6 +177,7 @@ async fn too_few_blocks_are_left_after_the_model_ran() {
     world.payments.set_tip(payments::DEADLINE - 1);
     assert_money_back(&world, &gateway, &bought, State::Failed, "deadline_too_close").await;
     assert_eq!(world.payments.claims(), 0);
+    world.closings_relayed().await;
     assert_eq!(world.audit.entries().len(), 2, "the receipt was logged, and that it is void");
 }
 
@@ -258,7 +259,7 @@ async fn a_release_under_way_is_waited_for() {
 #[tokio::test]
 async fn payment_is_away_while_money_is_to_be_given_back() {
     let world = World::new().await;
-    world.serving.set(serving::Mood::Slow(Duration::from_millis(300)));
+    world.serving.set(serving::Mood::Slow(Duration::from_secs(2)));
     let gateway = world.start().await;
     let bought = gateway.quote(&["hello"]).await;
     world.payments.pay(bought.id());

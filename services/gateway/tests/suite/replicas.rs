@@ -35,7 +35,7 @@ async fn two_replicas_serve_every_job_once() {
 #[tokio::test]
 async fn a_job_that_takes_longer_than_a_lease_is_not_run_twice() {
     let world = World::new().await;
-    world.serving.set(serving::Mood::Slow(Duration::from_secs(2)));
+    world.serving.set(serving::Mood::Slow(crate::world::LEASE * 3));
     let (one, _two) = (world.start().await, world.start().await);
     let bought = one.quote(&["slow"]).await;
     world.payments.pay(bought.id());

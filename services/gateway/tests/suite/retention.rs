@@ -11,7 +11,7 @@ use crate::world::{World, reason, until};
 #[tokio::test]
 async fn an_answer_is_kept_for_its_retention_and_then_erased() {
     let mut world = World::new().await;
-    world.settings.result_retention = Duration::from_secs(2);
+    world.settings.result_retention = Duration::from_secs(4);
     let gateway = world.start().await;
     let bought = gateway.quote(&["hello"]).await;
     let canceled = gateway.quote(&["never"]).await;

@@ -29,7 +29,8 @@ use crate::fakes::payments::FakePayments;
 use crate::fakes::serving::FakeServing;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
-pub const LEASE: Duration = Duration::from_millis(600);
+/// Long enough for a machine under load to renew in time, short enough to wait for after a kill.
+pub const LEASE: Duration = Duration::from_millis(1500);
 
 /// A database and the services around the gateway; they outlive it.
 pub struct World {
@@ -46,6 +47,7 @@ pub struct Process {
     gateway: Gateway,
     runtime: Option<Runtime>,
     shutdown: Shutdown,
+    tasks: Option<Tasks>,
     pub health: Health,
 }
 
@@ -115,9 +117,10 @@ impl World {
             let app = App::new(store, keys, ports, settings, shutdown);
             let gateway = app.gateway();
             app.spawn(&tasks, &health);
-            gateway
+            (gateway, tasks)
         });
-        Process { gateway: started.await.unwrap(), runtime: Some(runtime), shutdown, health }
+        let (gateway, tasks) = started.await.unwrap();
+        Process { gateway, runtime: Some(runtime), shutdown, tasks: Some(tasks), health }
     }
 
     pub async fn record(&self, job_id: JobId) -> JobRecord {
@@ -186,7 +189,8 @@ impl Process {
     /// Ends in good order.
     pub async fn stop(mut self) {
         self.shutdown.trigger();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let tasks = self.tasks.take().unwrap();
+        self.runtime.as_ref().unwrap().spawn(tasks.join()).await.unwrap().unwrap();
         self.runtime.take().unwrap().shutdown_background();
     }
 
