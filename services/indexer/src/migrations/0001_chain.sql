@@ -1,7 +1,7 @@
 -- Which chain this schema follows. A schema never changes its network.
 create table chain (
     -- One row.
-    only boolean primary key default true check (only),
+    singleton boolean primary key default true check (singleton),
     network text not null,
     -- The first header: genesis, or the configured checkpoint. Believed without a check.
     base_height bigint not null check (base_height >= 0),

@@ -134,11 +134,13 @@ fn fee_rate(value: &Value) -> Result<FeeRate, SourceError> {
         .map_err(|error| SourceError::Malformed(error.to_string()))
 }
 
-/// The sentence in an error object, bounded.
+/// The sentence in an error object: one line, bounded, without the transaction that ElectrumX puts below it.
 pub(super) fn reason(error: &Value) -> String {
-    let message =
-        error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
-    message.chars().take(MAX_REASON_CHARS).collect()
+    let message = error.get("message").and_then(Value::as_str);
+    let message = message.map_or_else(|| error.to_string(), str::to_owned);
+    let sentence = message.split("\n[").next().unwrap_or_default();
+    let words: Vec<&str> = sentence.split_whitespace().collect();
+    words.join(" ").chars().take(MAX_REASON_CHARS).collect()
 }
 
 /// Bitcoin Core's words, passed on by every server, and electrs' own.

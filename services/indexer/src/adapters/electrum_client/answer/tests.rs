@@ -79,6 +79,6 @@ fn refusals_are_told_apart_by_core_s_words() {
     assert!(means_already_known("Transaction outputs already in utxo set"));
     assert!(!means_already_known("bad-txns-inputs-missingorspent"));
     assert!(means_too_large("history too large"));
-    assert_eq!(reason(&json!({"code": 1, "message": "no"})), "no");
+    assert_eq!(reason(&json!({"code": 1, "message": "rejected.\n\ndust\n[0200]"})), "rejected. dust");
     assert_eq!(reason(&json!("x".repeat(5_000))).chars().count(), MAX_REASON_CHARS);
 }
