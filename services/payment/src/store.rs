@@ -6,6 +6,7 @@ use ailayer_store::{
     Migration, SingleWriter, Store, StoreConfig, StoreError, Tx, event_log, migration, single_writer,
 };
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 pub mod channel;
 pub mod events;
@@ -32,6 +33,8 @@ const WRITER: &str = "payment";
 pub struct Rows {
     store: Store,
     writer: Arc<RwLock<Arc<SingleWriter>>>,
+    /// Held while the writer's lock is taken again, until the new epoch is known here.
+    renewal: Arc<Mutex<()>>,
 }
 
 impl Rows {
@@ -39,7 +42,7 @@ impl Rows {
     pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
         let store = Store::connect(config, SCHEMA, MIGRATIONS).await?;
         let writer = Arc::new(SingleWriter::acquire(&store, WRITER).await?);
-        Ok(Self { store, writer: Arc::new(RwLock::new(writer)) })
+        Ok(Self { store, writer: Arc::new(RwLock::new(writer)), renewal: Arc::default() })
     }
 
     /// For statements that only read.
@@ -49,23 +52,44 @@ impl Rows {
 
     /// Begins a transaction that commits only while this process is the writer.
     async fn begin(&self) -> Result<Tx, StoreError> {
-        let writer = self.writer();
-        let mut tx = self.store.begin().await?;
-        writer.check_in_tx(&mut tx).await?;
-        Ok(tx)
+        loop {
+            let writer = self.writer();
+            let mut tx = self.store.begin().await?;
+            match writer.check_in_tx(&mut tx).await {
+                Ok(()) => return Ok(tx),
+                Err(fenced @ StoreError::Fenced { .. }) => {
+                    drop(tx);
+                    // Our own renewal counts the epoch up too, and that is no reason to stop.
+                    let _renewed = self.renewal.lock().await;
+                    if Arc::ptr_eq(&writer, &self.writer()) {
+                        return Err(fenced);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    /// Takes the writer's lock again if its session was cut (the database restarted, say).
+    /// Takes the writer's lock again if its session was cut (the database restarted, say). While the server has not
+    /// missed the cut session yet, the lock is still ours and busy: the next call tries again.
     ///
     /// # Errors
-    /// `WriterBusy` when another process took it meanwhile: this one must stop. `Unavailable` while the database is.
+    /// `Fenced` when another process took it meanwhile: this one must stop. `Unavailable` while the database is.
     pub async fn keep_writer(&self) -> Result<(), StoreError> {
-        if self.writer().check_session().await.is_ok() {
+        let _renewal = self.renewal.lock().await;
+        let held = self.writer();
+        if held.check_session().await.is_ok() {
             return Ok(());
         }
-        let writer = Arc::new(SingleWriter::acquire(&self.store, WRITER).await?);
-        *self.writer.write().unwrap_or_else(PoisonError::into_inner) = writer;
-        Ok(())
+        match SingleWriter::acquire(&self.store, WRITER).await {
+            Ok(writer) => {
+                *self.writer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(writer);
+                Ok(())
+            }
+            // Whoever takes over counts the epoch up, and only that ends the right to write.
+            Err(StoreError::WriterBusy { .. }) => held.check_in_tx(&mut self.store.begin().await?).await,
+            Err(error) => Err(error),
+        }
     }
 
     fn writer(&self) -> Arc<SingleWriter> {
@@ -81,3 +105,6 @@ impl Rows {
 fn corrupt(what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(what.to_string())
 }
+
+#[cfg(test)]
+mod tests;
