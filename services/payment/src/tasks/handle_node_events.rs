@@ -25,7 +25,7 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> 
             Ok(()) => {}
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
-                tracing::warn!(?event, %error, "node event not handled, trying again");
+                tracing::warn!(event = event.name(), %error, "node event not handled, trying again");
                 pause(&shutdown).await;
                 continue;
             }
