@@ -83,6 +83,9 @@ pub async fn run(scenarios: Vec<Scenario>, arguments: &Arguments) -> ExitCode {
                 failures.push((scenario.name, error));
             }
         }
+        if let Some(Ok(stage)) = &stage {
+            stage.take_notes().iter().for_each(|note| println!("    note: {note}"));
+        }
     }
     if let Some(Ok(stage)) = stage {
         if !failures.is_empty() {

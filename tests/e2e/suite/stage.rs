@@ -18,7 +18,7 @@ pub mod services;
 pub mod wait;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ailayer_client::gateway::Seller;
@@ -79,12 +79,14 @@ pub struct Stage {
     pub buyer: Payer,
     /// Another one, with a node and a channel of its own.
     pub stranger: Payer,
-    /// What the buyer could send before it had bought anything.
-    pub initial_msat: u64,
+    /// What the buyer's node and the books should agree on.
+    account: Mutex<Account>,
     /// The services' tables.
     pub database: PgPool,
     /// Texts that must not be in any log, with what they are.
     secrets: Mutex<Vec<(String, String)>>,
+    /// What is worth knowing of a scenario that went well.
+    notes: Mutex<Vec<String>>,
     /// Services that a scenario has killed, crashed or configured otherwise.
     disturbed: Mutex<BTreeSet<Service>>,
     /// The configuration all services were first started with.
@@ -109,7 +111,7 @@ impl Stage {
         let url = network.backbone.postgres.url("ailayer");
         let database = PgPoolOptions::new().max_connections(2).connect(&url).await?;
         let configuration = std::fs::read_to_string(configuration_file(&network))?;
-        let mut stage = Self {
+        let stage = Self {
             network,
             binary,
             gateway,
@@ -118,16 +120,21 @@ impl Stage {
             seller,
             buyer,
             stranger,
-            initial_msat: 0,
+            account: Mutex::default(),
             database,
             secrets: Mutex::default(),
+            notes: Mutex::default(),
             disturbed: Mutex::default(),
             configuration,
             bundle: OnceCell::new(),
         };
-        stage.fund().await.context("funding")?;
-        stage.open_channels().await.context("opening channels")?;
-        stage.initial_msat = stage.outbound_msat(&stage.buyer).await?;
+        let seller = [
+            (regtest(&stage.audit.log().await?.wallet_address)?, LOG_SAT),
+            (regtest(&stage.payment.create_address().await?)?, SELLER_SAT),
+        ];
+        stage.network.backbone.bitcoind.fund_many(&seller).await?;
+        stage.open_channels(&[&stage.buyer, &stage.stranger]).await.context("opening channels")?;
+        stage.account().channel_msat = stage.outbound_msat(&stage.buyer).await?;
         Ok(stage)
     }
 
@@ -140,35 +147,39 @@ impl Stage {
         Ok(())
     }
 
-    async fn fund(&self) -> anyhow::Result<()> {
-        let coins = [
-            (regtest(&self.audit.log().await?.wallet_address)?, LOG_SAT),
-            (regtest(&self.payment.create_address().await?)?, SELLER_SAT),
-            (self.buyer.new_address().await?, BUYER_SAT),
-            (self.stranger.new_address().await?, BUYER_SAT),
-        ];
+    /// Funds payers and opens a channel for each.
+    async fn open_channels(&self, payers: &[&Payer]) -> anyhow::Result<()> {
+        let mut coins = Vec::new();
+        for payer in payers {
+            coins.push((payer.new_address().await?, BUYER_SAT));
+        }
         self.network.backbone.bitcoind.fund_many(&coins).await?;
         self.mine(1).await?;
-        for payer in [&self.buyer, &self.stranger] {
-            payer.wait_funds(CHANNEL_SAT, PATIENCE).await?;
-        }
-        Ok(())
-    }
-
-    async fn open_channels(&self) -> anyhow::Result<()> {
         let address = self.seller_address()?;
-        for payer in [&self.buyer, &self.stranger] {
+        for payer in payers {
+            payer.wait_funds(CHANNEL_SAT + SELLER_SAT, PATIENCE).await?;
             payer.open_channel(&self.seller.node_id, &address, CHANNEL_SAT, 0).await?;
-        }
-        for payer in [&self.buyer, &self.stranger] {
             payer.wait_funding(PATIENCE).await?;
         }
-        wait::until("both funding transactions are in the mempool", PATIENCE, || async {
-            Ok(self.network.backbone.bitcoind.mempool().await?.len() >= 2)
+        wait::until("the funding transactions are in the mempool", PATIENCE, || async {
+            Ok(self.network.backbone.bitcoind.mempool().await?.len() >= payers.len())
         })
         .await?;
         self.mine(CHANNEL_BLOCKS).await?;
         self.wait_channels().await
+    }
+
+    /// Opens new channels in place of closed ones.
+    async fn reopen_channels(&self) -> anyhow::Result<()> {
+        let closed: Vec<&Payer> = [&self.buyer, &self.stranger].into_iter().filter(|it| !it.has_channel()).collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        self.open_channels(&closed).await?;
+        if closed.iter().any(|payer| std::ptr::eq(*payer, &self.buyer)) {
+            self.account().channel_msat = self.outbound_msat(&self.buyer).await?;
+        }
+        Ok(())
     }
 
     async fn wait_channels(&self) -> anyhow::Result<()> {
@@ -182,15 +193,47 @@ impl Stage {
         self.seller.node_addresses.first().cloned().context("the seller announces no address")
     }
 
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the buyer's node has paid so far, and what was settled although it says that it has not paid.
+    pub async fn spent_msat(&self) -> anyhow::Result<(u64, u64)> {
+        let now = self.outbound_msat(&self.buyer).await?;
+        let account = *self.account();
+        Ok((account.earlier_msat + account.channel_msat - now, account.unpaid_msat))
+    }
+
     /// Remembers a text that no log may hold.
     pub fn keep_secret(&self, what: impl Into<String>, text: impl Into<String>) {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push((what.into(), text.into()));
+    }
+
+    /// Tells the reader of the results something.
+    pub fn note(&self, text: impl Into<String>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+
+    /// What was told since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything remembered so far.
     pub fn secrets(&self) -> Vec<(String, String)> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The buyer's side of the books, over the lives of its channels.
+#[derive(Debug, Clone, Copy, Default)]
+struct Account {
+    /// Paid through channels that are closed.
+    earlier_msat: u64,
+    /// What the present channel could send when it was new.
+    channel_msat: u64,
+    /// Settled, and swallowed by the closing of a channel: an amount that small has no output of its own.
+    unpaid_msat: u64,
 }
 
 /// The one file that configures all services.

@@ -22,8 +22,11 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
         )
         .await?;
     ensure!(earned > 0 && earned == claimed, "the ledger has {earned} msat, the payment service claimed {claimed}");
-    let spent = stage.initial_msat - stage.outbound_msat(&stage.buyer).await?;
-    ensure!(u64::try_from(earned)? == spent, "the ledger has {earned} msat, the buyer's node spent {spent}");
+    let (spent, unpaid) = stage.spent_msat().await?;
+    ensure!(
+        u64::try_from(earned)? == spent + unpaid,
+        "the ledger has {earned} msat, the buyer's node spent {spent}, closed channels swallowed {unpaid}"
+    );
     let settled = stage.count("select count(*) from gateway.jobs where state = 'SETTLED'").await?;
     let taken = stage.count("select count(*) from payment.hold_invoice where state = 'CLAIMED'").await?;
     ensure!(settled == taken, "{settled} jobs are settled, {taken} invoices claimed");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ailayer_devnet::AilayerBinary;
 use anyhow::{Context as _, ensure};
+use futures::future::join_all;
 use tokio::process::Command;
 
 use crate::harness::Scenario;
@@ -218,8 +219,10 @@ async fn a_taken_port_is_named() -> anyhow::Result<()> {
 async fn a_missing_database_is_named() -> anyhow::Result<()> {
     let sandbox = Sandbox::new()?;
     let file = sandbox.write(&sandbox.text())?;
-    for service in [Service::Gateway, Service::Payment, Service::Audit, Service::Indexer] {
-        let start = serve(service.name(), &file, &[]).await.with_context(|| service.name())?;
+    let services = [Service::Gateway, Service::Payment, Service::Audit, Service::Indexer];
+    let starts = join_all(services.map(|service| serve(service.name(), &file, &[]))).await;
+    for (service, start) in services.into_iter().zip(starts) {
+        let start = start.with_context(|| service.name())?;
         let error = start.error().with_context(|| service.name())?;
         let named = ["database", "store", "postgres"].iter().any(|word| error.contains(word));
         ensure!(named, "{}: no word of the database: {error}", service.name());

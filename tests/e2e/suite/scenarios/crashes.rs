@@ -86,13 +86,13 @@ async fn while_quoting(stage: &Stage, service: Service, point: &str) -> anyhow::
 
 /// Nothing was given up and time is left, so the job must settle: giving back would be safe, but a loss of service.
 async fn while_paid(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
-    let deal = {
-        // Model serving, and with it quotes, needs no rest from the service that will die.
-        stage.arm(service, point).await?;
-        stage.buy().await?
-    };
+    stage.arm(service, point).await?;
+    let deal = stage.buy().await?;
     stage.wait_for_crash(service, TO_THE_POINT).await?;
     stage.restart(service).await?;
+    if !stage.buyer.has_channel() {
+        return stage.ending_of_closed_channel(&deal).await;
+    }
     stage.expect_settled(&deal).await.map(drop)
 }
 
@@ -111,6 +111,9 @@ async fn while_giving_up(stage: &Stage, service: Service, point: &str) -> anyhow
     crashed?;
     stage.resume(Service::ModelServing)?;
     stage.restart(service).await?;
+    if !stage.buyer.has_channel() {
+        return stage.ending_of_closed_channel(&deal).await;
+    }
     match stage.ending(&deal).await.context("after giving up")? {
         Ending::MoneyBack(job) => {
             ensure!(job.state == JobState::Canceled, "the job ended {:?} ({})", job.state, job.release_reason);

@@ -17,6 +17,8 @@ use super::{PATIENCE, Stage, wait};
 
 /// How long the payer's node may take to learn what the gateway already says.
 const PAYMENT_END: Duration = Duration::from_secs(30);
+/// Blocks after which a closed channel has no open questions: six for the closing transaction, and some to get there.
+const RESOLUTION_BLOCKS: u32 = 20;
 
 /// What a settled job brought.
 #[derive(Debug)]
@@ -82,10 +84,57 @@ impl Stage {
         self.check_postings(deal, &[("expense:write_off", price), ("revenue:inference", -price)]).await
     }
 
+    /// The ending of a job whose channel was closed on the way.
+    ///
+    /// A node that is killed between writing a channel's monitor and its manager closes that channel at its next start
+    /// (LDK knows no other way), and an amount as small as a price here has no output of its own in the closing
+    /// transaction. So the payer's node may say "failed" for a job that was rightly settled: the seller's loss.
+    /// Never the other way round.
+    pub async fn ending_of_closed_channel(&self, deal: &Deal) -> anyhow::Result<()> {
+        let job = self.follow_to_end(deal.key()).await?;
+        let mut blocks = 0;
+        let outcome = loop {
+            if let Some(outcome) = self.buyer.outcome(deal.purchase.payment_hash) {
+                break outcome;
+            }
+            ensure!(blocks < RESOLUTION_BLOCKS, "the payer's node knows no end after {blocks} blocks");
+            self.mine(1).await?;
+            blocks += 1;
+        };
+        self.note(format!("the node closed its channel; job {:?}, payer {outcome:?}", job.state));
+        match (job.state, &outcome) {
+            (JobState::Settled, _) => {
+                let (paid, unpaid) = match outcome {
+                    PaymentOutcome::Succeeded { .. } => (deal.price_msat(), 0),
+                    PaymentOutcome::Failed { .. } => (0, deal.price_msat()),
+                };
+                self.channel_closed(deal, paid, unpaid);
+                self.check_delivered(deal, job).await.map(drop)
+            }
+            (_, PaymentOutcome::Succeeded { .. }) => bail!("paid, and the job ended {:?}", job.state),
+            (_, PaymentOutcome::Failed { .. }) => {
+                self.channel_closed(deal, 0, 0);
+                self.check_no_answer(deal).await
+            }
+        }
+    }
+
+    fn channel_closed(&self, deal: &Deal, paid_msat: u64, unpaid_msat: u64) {
+        let mut account = self.account();
+        account.earlier_msat += account.channel_msat - deal.before_msat + paid_msat;
+        account.channel_msat = 0;
+        account.unpaid_msat += unpaid_msat;
+    }
+
     async fn check_settled(&self, deal: &Deal, job: Job) -> anyhow::Result<Settled> {
-        ensure!(job.price == deal.purchase.quote.price_msat, "the job's price has changed to {}", job.price);
         let fee_msat = self.check_payment_succeeded(deal.purchase.payment_hash).await?;
         self.check_outbound(deal.before_msat - deal.price_msat() - fee_msat).await?;
+        self.check_delivered(deal, job).await
+    }
+
+    /// Answer, receipt, closing entry, books: everything but the payer's node.
+    async fn check_delivered(&self, deal: &Deal, job: Job) -> anyhow::Result<Settled> {
+        ensure!(job.price == deal.purchase.quote.price_msat, "the job's price has changed to {}", job.price);
         let status = wait::answered(PATIENCE, || self.gateway.receipt(deal.key())).await.context("receipt")?;
         let answer = wait::answered(PATIENCE, || self.gateway.result(deal.key())).await.context("answer")?;
         let receipt = check_answer(&deal.purchase, &status.receipt, &answer)?;

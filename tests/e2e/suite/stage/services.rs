@@ -74,7 +74,8 @@ impl Stage {
         let process = self.process_of(service);
         process.kill9().await?;
         process.restart_with_crash_point(point).await?;
-        self.reconnect(service).await
+        self.reconnect(service).await?;
+        self.reopen_channels().await
     }
 
     /// Waits until a service has died at its crash point.
@@ -126,6 +127,7 @@ impl Stage {
         for service in Service::ALL {
             self.process_of(service).wait_until_ready().await?;
         }
+        self.reopen_channels().await?;
         self.wait_channels().await?;
         wait::until("no money is locked", PATIENCE, || async {
             Ok(self.payment.balances().await?.held_msat == 0)
@@ -133,7 +135,8 @@ impl Stage {
         .await
     }
 
-    /// A node looks for a peer that went away once a minute; scenarios do not wait for that.
+    /// A node looks for a peer that went away once a minute; scenarios do not wait for that. Ends when every channel
+    /// is usable or closed.
     async fn reconnect(&self, service: Service) -> anyhow::Result<()> {
         if service != Service::Payment {
             return Ok(());
@@ -144,8 +147,12 @@ impl Stage {
                 Ok(payer.connect(&self.seller.node_id, &address).await?)
             })
             .await?;
+            wait::until("the channel is usable or closed", PATIENCE, || async {
+                Ok(!payer.has_channel() || payer.balances().await?.outbound_msat > 0)
+            })
+            .await?;
         }
-        self.wait_channels().await
+        Ok(())
     }
 
     fn disturb(&self, service: Service) {
