@@ -39,6 +39,8 @@ create table anchor (
     tree_size        bigint not null references checkpoint (tree_size),
     state            text   not null check (state in ('signed', 'broadcast', 'confirmed', 'final', 'conflicted')),
     created_unix_ms  bigint not null,
+    -- Tip height since which it waits unconfirmed: when its fee is raised counts from here.
+    waiting_height   integer not null check (waiting_height >= 0),
     included_txid    bytea  check (octet_length(included_txid) = 32),
     block_hash       bytea  check (octet_length(block_hash) = 32),
     block_height     integer check (block_height >= 0),
@@ -61,7 +63,6 @@ create table anchor_transaction (
     raw           bytea   not null,
     vout          integer not null check (vout >= 0),
     fee_sat       bigint  not null check (fee_sat >= 0),
-    signed_height integer not null check (signed_height >= 0),
     primary key (anchor_id, attempt)
 );
 

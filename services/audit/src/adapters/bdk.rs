@@ -164,7 +164,7 @@ impl AnchorWallet {
             .current_height(tip_height)
             .exclude_unconfirmed();
         let psbt = builder.finish().map_err(create_error)?;
-        self.finish(psbt, digest, tip_height, now)
+        self.finish(psbt, digest, now)
     }
 
     /// Signs a replacement of an unconfirmed anchor at a higher fee rate, over the same inputs and more if needed.
@@ -182,16 +182,10 @@ impl AnchorWallet {
         let mut builder = self.wallet.build_fee_bump(replaced).map_err(bump_error)?;
         builder.fee_rate(fee_rate).current_height(tip_height).exclude_unconfirmed();
         let psbt = builder.finish().map_err(create_error)?;
-        self.finish(psbt, digest, tip_height, now)
+        self.finish(psbt, digest, now)
     }
 
-    fn finish(
-        &mut self,
-        mut psbt: Psbt,
-        digest: Digest,
-        tip_height: u32,
-        now: UnixS,
-    ) -> Result<Attempt, WalletError> {
+    fn finish(&mut self, mut psbt: Psbt, digest: Digest, now: UnixS) -> Result<Attempt, WalletError> {
         let failed = |what: &str| WalletError::Build(what.to_owned());
         let fee_sat = psbt.fee().map_err(|error| WalletError::Build(error.to_string()))?.to_sat();
         psbt.sign(&self.master, self.wallet.secp_ctx()).map_err(|_| failed("an input cannot be signed"))?;
@@ -206,7 +200,7 @@ impl AnchorWallet {
         let vout = commitment::find(&transaction, digest).ok_or_else(|| failed("no committing output"))?;
         self.wallet.apply_unconfirmed_txs([(Arc::new(transaction.clone()), now.0)]);
         let txid = transaction.compute_txid();
-        Ok(Attempt { txid, transaction, vout, fee_sat, signed_height: tip_height })
+        Ok(Attempt { txid, transaction, vout, fee_sat })
     }
 
     /// What became of the coins a transaction spends, as of the last sync. `ours` are the anchor's own transactions;

@@ -70,8 +70,6 @@ pub struct Attempt {
     pub vout: u32,
     /// Fee, satoshi.
     pub fee_sat: u64,
-    /// Tip height when it was signed: how long it has waited is counted from here.
-    pub signed_height: u32,
 }
 
 /// The block that holds an anchor, and the proofs of that.
@@ -98,6 +96,9 @@ pub struct Anchor {
     pub state: AnchorState,
     /// When it was signed first, Unix milliseconds.
     pub created_unix_ms: u64,
+    /// Tip height when the newest attempt was signed or a block with one of them was disconnected: how long it has
+    /// waited is counted from here.
+    pub waiting_height: u32,
     /// Signed transactions, oldest first; never empty.
     pub attempts: Vec<Attempt>,
     /// Present while CONFIRMED or FINAL.
@@ -109,8 +110,9 @@ pub struct Anchor {
 pub enum Sight {
     /// None of them is known.
     Missing,
-    /// One is in the mempool.
-    Mempool,
+    /// One is known and in no block. That is no proof that a mempool holds it: a node with a transaction index also
+    /// knows what a reorganisation threw out.
+    Unconfirmed,
     /// One is in a block of the best chain; confirmations are proved by headers and count its own block.
     Mined {
         /// Blocks on top, including its own.
@@ -140,14 +142,27 @@ pub struct AnchorPolicy {
     pub bump_after_blocks: u32,
 }
 
-/// Decides where an anchor goes from here. `waited_blocks` counts since the newest attempt was signed.
+/// Decides where an anchor in `state` goes. `waited_blocks` counts from its `waiting_height`; `moved` tells whether the
+/// tip is another than at the last look.
 ///
-/// The state follows from what is seen alone, so that a repeat, a crash or a reorganisation cannot lead astray.
-pub const fn next(sight: Sight, waited_blocks: u32, policy: AnchorPolicy) -> (AnchorState, Action) {
+/// Only an accepted broadcast or a block leads out of SIGNED, and every new block without it is a reason to broadcast
+/// again: mempools forget, and broadcasting what is known changes nothing.
+pub const fn next(
+    state: AnchorState,
+    sight: Sight,
+    waited_blocks: u32,
+    moved: bool,
+    policy: AnchorPolicy,
+) -> (AnchorState, Action) {
+    let is_broadcast = matches!(state, AnchorState::Broadcast);
     match sight {
         Sight::Missing => (AnchorState::Signed, Action::Broadcast),
-        Sight::Mempool if waited_blocks >= policy.bump_after_blocks => (AnchorState::Broadcast, Action::Bump),
-        Sight::Mempool => (AnchorState::Broadcast, Action::Wait),
+        Sight::Unconfirmed if !is_broadcast => (AnchorState::Signed, Action::Broadcast),
+        Sight::Unconfirmed if waited_blocks >= policy.bump_after_blocks => {
+            (AnchorState::Broadcast, Action::Bump)
+        }
+        Sight::Unconfirmed if moved => (AnchorState::Broadcast, Action::Broadcast),
+        Sight::Unconfirmed => (AnchorState::Broadcast, Action::Wait),
         Sight::Mined { confirmations } if confirmations >= policy.confirmations => {
             (AnchorState::Final, Action::Wait)
         }

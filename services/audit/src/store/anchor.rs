@@ -13,45 +13,44 @@ use crate::domain::spv::{BlockRef, MerkleBranch};
 
 mod attempts;
 
-/// Writes a new anchor in state SIGNED with its first transaction; returns its id.
-pub async fn insert_in_tx(
-    tx: &mut Tx,
-    tree_size: u64,
-    created_unix_ms: u64,
-    first: &Attempt,
-) -> Result<i64, StoreError> {
+/// Writes a new anchor with its first transaction; returns its id. The id in `anchor` is not looked at.
+pub async fn insert_in_tx(tx: &mut Tx, anchor: &Anchor) -> Result<i64, StoreError> {
     let row = sqlx::query(
-        "insert into anchor (tree_size, state, created_unix_ms) values ($1, $2, $3) returning anchor_id",
+        "insert into anchor (tree_size, state, created_unix_ms, waiting_height) values ($1, $2, $3, $4)
+         returning anchor_id",
     )
-    .bind(to_i64(tree_size)?)
-    .bind(AnchorState::Signed.as_str())
-    .bind(to_i64(created_unix_ms)?)
+    .bind(to_i64(anchor.tree_size)?)
+    .bind(anchor.state.as_str())
+    .bind(to_i64(anchor.created_unix_ms)?)
+    .bind(to_i32(anchor.waiting_height)?)
     .fetch_one(&mut **tx)
     .await?;
     let anchor_id = row.try_get(0)?;
-    attempts::insert_in_tx(tx, anchor_id, 0, first).await?;
+    for (number, attempt) in anchor.attempts.iter().enumerate() {
+        attempts::insert_in_tx(tx, anchor_id, number, attempt).await?;
+    }
     Ok(anchor_id)
 }
 
-/// Adds a replacement of an anchor's transaction.
-pub async fn add_attempt_in_tx(tx: &mut Tx, anchor: &Anchor, attempt: &Attempt) -> Result<(), StoreError> {
-    attempts::insert_in_tx(tx, anchor.anchor_id, anchor.attempts.len(), attempt).await
+/// Adds the newest attempt of an anchor, a replacement of the one before.
+pub async fn add_attempt_in_tx(tx: &mut Tx, anchor: &Anchor) -> Result<(), StoreError> {
+    let newest = anchor.attempts.iter().enumerate().next_back();
+    let (number, attempt) = newest.ok_or_else(|| damage("an anchor without a transaction"))?;
+    attempts::insert_in_tx(tx, anchor.anchor_id, number, attempt).await?;
+    update_in_tx(tx, anchor).await
 }
 
 /// Stores where an anchor stands now.
-pub async fn update_in_tx(
-    tx: &mut Tx,
-    anchor_id: i64,
-    state: AnchorState,
-    inclusion: Option<&Inclusion>,
-) -> Result<(), StoreError> {
+pub async fn update_in_tx(tx: &mut Tx, anchor: &Anchor) -> Result<(), StoreError> {
+    let inclusion = anchor.inclusion.as_ref();
     sqlx::query(
-        "update anchor set state = $2, included_txid = $3, block_hash = $4, block_height = $5,
-             branch_position = $6, branch_siblings = $7, headers = $8
+        "update anchor set state = $2, waiting_height = $3, included_txid = $4, block_hash = $5, block_height = $6,
+             branch_position = $7, branch_siblings = $8, headers = $9
          where anchor_id = $1",
     )
-    .bind(anchor_id)
-    .bind(state.as_str())
+    .bind(anchor.anchor_id)
+    .bind(anchor.state.as_str())
+    .bind(to_i32(anchor.waiting_height)?)
     .bind(inclusion.map(|inclusion| inclusion.txid.to_byte_array().to_vec()))
     .bind(inclusion.map(|inclusion| inclusion.block.block_hash.to_byte_array().to_vec()))
     .bind(inclusion.map(|inclusion| to_i32(inclusion.block.height)).transpose()?)
@@ -145,6 +144,7 @@ fn anchor(row: &PgRow) -> Result<Anchor, StoreError> {
         tree_size: to_u64(row.try_get("tree_size")?)?,
         state: AnchorState::parse(state).ok_or_else(|| damage(format_args!("anchor state {state:?}")))?,
         created_unix_ms: to_u64(row.try_get("created_unix_ms")?)?,
+        waiting_height: to_u32(row.try_get::<i32, _>("waiting_height")?)?,
         attempts: Vec::new(),
         inclusion: inclusion(row)?,
     })

@@ -81,12 +81,15 @@ async fn an_anchor_that_falls_out_of_the_chain_is_anchored_again_with_the_same_b
     let transaction = world.anchor_in_mempool().await;
     let proof = world.mine_until_anchored(&audit, b"entry").await;
     let anchored_in = proof.anchor.unwrap().block.unwrap();
+    audit.append(b"later").await;
+    let later = world.mine_until_anchored(&audit, b"later").await.anchor.unwrap();
 
-    // A longer chain without the anchor. The node forgets the transaction: mined blocks are empty, its mempool is not.
+    // A longer chain without the two anchors. Their lock times lie above the block where the chains part, so the node
+    // drops them from its mempool as well, and refuses them for a while.
     let height = anchored_in.height;
     let hash = world.bitcoind.block_hash(height).await.unwrap();
     world.bitcoind.invalidate_block(hash).await.unwrap();
-    for _ in 0..4 {
+    for _ in 0..12 {
         world.bitcoind.mine_block_with(&[]).await.unwrap();
     }
     wait_for("the anchor is taken back", async || {
@@ -94,11 +97,19 @@ async fn an_anchor_that_falls_out_of_the_chain_is_anchored_again_with_the_same_b
         (proof.promise() == pb::Promise::Published && newest(&audit).await?.block.is_none()).then_some(())
     })
     .await;
-    assert_eq!(world.anchor_in_mempool().await, transaction);
+    wait_for("both in the mempool, with their own bytes", async || {
+        let mempool = world.bitcoind.mempool().await.unwrap();
+        let both = [&transaction.compute_txid().to_byte_array()[..], &later.txid[..]];
+        both.iter().all(|txid| mempool.iter().any(|held| held.to_byte_array()[..] == **txid)).then_some(())
+    })
+    .await;
     let again = world.mine_until_anchored(&audit, b"entry").await;
     assert!(again.anchor.as_ref().unwrap().block.as_ref().unwrap().height > height);
     assert_eq!(again.anchor.as_ref().unwrap().txid, transaction.compute_txid().to_byte_array()[..]);
     verify_anchored(&audit, b"entry", &again).await;
+    let later_again = world.mine_until_anchored(&audit, b"later").await;
+    assert_eq!(later_again.anchor.as_ref().unwrap().txid, later.txid);
+    verify_anchored(&audit, b"later", &later_again).await;
     audit.stop().await;
 }
 

@@ -205,10 +205,9 @@ impl IndexerService for Service {
         let transaction = match in_blocks {
             Some(found) => found,
             None => {
-                let mempool = self.mempool().await?;
-                let found = mempool.iter().find(|tx| tx.compute_txid() == wanted);
-                let missing = || Failure::new(ErrorReason::TransactionNotFound, "unknown");
-                self.shown(found.ok_or_else(missing)?, None, height)
+                // From the node's transaction index, which also knows what a reorganisation threw out.
+                let missing = |_| Failure::new(ErrorReason::TransactionNotFound, "unknown");
+                self.shown(&self.bitcoind.transaction(wanted).await.map_err(missing)?, None, height)
             }
         };
         Ok(Response::new(pb::GetTransactionResponse { transaction: Some(transaction), tip: Some(tip) }))

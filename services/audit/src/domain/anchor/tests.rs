@@ -4,17 +4,26 @@ const POLICY: AnchorPolicy = AnchorPolicy { confirmations: 2, bump_after_blocks:
 
 #[test]
 fn the_state_follows_what_is_seen() {
+    use AnchorState as S;
+    const NEW_BLOCK: bool = true;
     let cases = [
-        (Sight::Missing, 0, AnchorState::Signed, Action::Broadcast),
-        (Sight::Missing, 99, AnchorState::Signed, Action::Broadcast),
-        (Sight::Mempool, 5, AnchorState::Broadcast, Action::Wait),
-        (Sight::Mempool, 6, AnchorState::Broadcast, Action::Bump),
-        (Sight::Mined { confirmations: 1 }, 0, AnchorState::Confirmed, Action::Wait),
-        (Sight::Mined { confirmations: 2 }, 99, AnchorState::Final, Action::Wait),
-        (Sight::Conflicted, 0, AnchorState::Conflicted, Action::Wait),
+        (S::Signed, Sight::Missing, 0, false, S::Signed, Action::Broadcast),
+        (S::Broadcast, Sight::Missing, 99, false, S::Signed, Action::Broadcast),
+        (S::Signed, Sight::Unconfirmed, 0, false, S::Signed, Action::Broadcast),
+        (S::Signed, Sight::Unconfirmed, 99, NEW_BLOCK, S::Signed, Action::Broadcast),
+        (S::Broadcast, Sight::Unconfirmed, 5, false, S::Broadcast, Action::Wait),
+        (S::Broadcast, Sight::Unconfirmed, 5, NEW_BLOCK, S::Broadcast, Action::Broadcast),
+        (S::Broadcast, Sight::Unconfirmed, 6, NEW_BLOCK, S::Broadcast, Action::Bump),
+        (S::Broadcast, Sight::Mined { confirmations: 1 }, 0, NEW_BLOCK, S::Confirmed, Action::Wait),
+        (S::Signed, Sight::Mined { confirmations: 2 }, 99, NEW_BLOCK, S::Final, Action::Wait),
+        (S::Confirmed, Sight::Mined { confirmations: 2 }, 0, NEW_BLOCK, S::Final, Action::Wait),
+        (S::Final, Sight::Unconfirmed, 0, NEW_BLOCK, S::Signed, Action::Broadcast),
+        (S::Final, Sight::Missing, 0, NEW_BLOCK, S::Signed, Action::Broadcast),
+        (S::Signed, Sight::Conflicted, 0, NEW_BLOCK, S::Conflicted, Action::Wait),
     ];
-    for (sight, waited, state, action) in cases {
-        assert_eq!(next(sight, waited, POLICY), (state, action), "{sight:?} after {waited} blocks");
+    for (state, sight, waited, moved, expected, action) in cases {
+        let decided = next(state, sight, waited, moved, POLICY);
+        assert_eq!(decided, (expected, action), "{state:?}, {sight:?} after {waited} blocks");
     }
 }
 
@@ -35,6 +44,7 @@ fn an_anchor_is_due_once_the_tree_grew_the_interval_passed_and_nothing_is_in_fli
         tree_size: 5,
         state: AnchorState::Confirmed,
         created_unix_ms: 1_000,
+        waiting_height: 0,
         attempts: vec![],
         inclusion: None,
     };

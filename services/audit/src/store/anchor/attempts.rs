@@ -12,8 +12,8 @@ pub(super) async fn insert_in_tx(
     attempt: &Attempt,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "insert into anchor_transaction (anchor_id, attempt, txid, raw, vout, fee_sat, signed_height)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into anchor_transaction (anchor_id, attempt, txid, raw, vout, fee_sat)
+         values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(anchor_id)
     .bind(i32::try_from(number).map_err(damage)?)
@@ -21,7 +21,6 @@ pub(super) async fn insert_in_tx(
     .bind(encode::serialize(&attempt.transaction))
     .bind(to_i32(attempt.vout)?)
     .bind(to_i64(attempt.fee_sat)?)
-    .bind(to_i32(attempt.signed_height)?)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -55,6 +54,5 @@ fn attempt(row: &PgRow) -> Result<Attempt, StoreError> {
         transaction,
         vout: to_u32(row.try_get::<i32, _>("vout")?)?,
         fee_sat: to_u64(row.try_get("fee_sat")?)?,
-        signed_height: to_u32(row.try_get::<i32, _>("signed_height")?)?,
     })
 }

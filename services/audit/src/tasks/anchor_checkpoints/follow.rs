@@ -47,21 +47,25 @@ impl Anchorer {
     /// Looks for an anchor's transactions and goes where the state machine says.
     pub(super) async fn follow(
         &mut self,
-        anchor: Anchor,
+        mut anchor: Anchor,
         tip: BlockRef,
         moved: bool,
     ) -> Result<(), AnchorError> {
         let (sight, inclusion) = self.look(&anchor).await?;
-        let signed_height = anchor.attempts.last().map_or(tip.height, |attempt| attempt.signed_height);
-        let waited_blocks = tip.height.saturating_sub(signed_height);
-        let (state, action) = anchor::next(sight, waited_blocks, self.settings.policy);
+        if inclusion.is_none() && anchor.inclusion.is_some() {
+            // Out of its block: the wait for the next one begins now.
+            anchor = self.enter(anchor, AnchorState::Signed, None, tip.height).await?;
+        }
+        let waited_blocks = tip.height.saturating_sub(anchor.waiting_height);
+        let (state, action) = anchor::next(anchor.state, sight, waited_blocks, moved, self.settings.policy);
+        let waiting_height = anchor.waiting_height;
         match action {
-            Action::Wait => self.enter(&anchor, state, inclusion.as_ref()).await,
-            Action::Broadcast => self.broadcast(&anchor, waited_blocks, moved).await,
-            Action::Bump => {
-                self.enter(&anchor, state, None).await?;
-                self.bump(&anchor, tip).await
-            }
+            Action::Wait => self.enter(anchor, state, inclusion, waiting_height).await.map(drop),
+            Action::Broadcast => self.broadcast(anchor, waited_blocks, moved).await,
+            Action::Bump => match self.bump(anchor, tip).await? {
+                Some(not_raised) if moved => self.broadcast(not_raised, waited_blocks, moved).await,
+                _ => Ok(()),
+            },
         }
     }
 
@@ -71,7 +75,7 @@ impl Anchorer {
         for attempt in anchor.attempts.iter().rev() {
             let Some(seen) = self.chain.transaction(attempt.txid).await? else { continue };
             let Some((block, branch)) = seen.inclusion else {
-                sight = Sight::Mempool;
+                sight = Sight::Unconfirmed;
                 continue;
             };
             let wanted = self.settings.policy.confirmations.min(MAX_HEADERS);
@@ -87,47 +91,50 @@ impl Anchorer {
         Ok((sight, None))
     }
 
-    /// Stores where an anchor stands, if that is news.
-    pub(super) async fn enter(
+    /// Stores where an anchor stands, if that is news, and returns it so.
+    async fn enter(
         &self,
-        anchor: &Anchor,
+        before: Anchor,
         state: AnchorState,
-        inclusion: Option<&Inclusion>,
-    ) -> Result<(), AnchorError> {
-        if anchor.state == state && anchor.inclusion.as_ref() == inclusion {
-            return Ok(());
+        inclusion: Option<Inclusion>,
+        waiting_height: u32,
+    ) -> Result<Anchor, AnchorError> {
+        let after = Anchor { state, inclusion, waiting_height, ..before.clone() };
+        if after == before {
+            return Ok(before);
         }
         let mut tx = self.store.begin().await?;
         self.writer.check_in_tx(&mut tx).await?;
-        store::anchor::update_in_tx(&mut tx, anchor.anchor_id, state, inclusion).await?;
+        store::anchor::update_in_tx(&mut tx, &after).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        if anchor.state != state {
-            self.status.entered(anchor, state);
+        if after.state != before.state {
+            self.status.entered(&after, Some(before.state));
         }
-        Ok(())
+        Ok(after)
     }
 
     /// Hands the stored bytes to the network: the newest attempt, or an older one that the network prefers.
     pub(super) async fn broadcast(
         &mut self,
-        anchor: &Anchor,
+        anchor: Anchor,
         waited_blocks: u32,
         moved: bool,
     ) -> Result<(), AnchorError> {
+        let waiting_height = anchor.waiting_height;
         for attempt in anchor.attempts.iter().rev() {
             match self.chain.broadcast(&attempt.transaction).await {
                 Ok(()) => {
                     crash::point("audit.anchor.broadcast");
-                    return self.enter(anchor, AnchorState::Broadcast, None).await;
+                    return self.enter(anchor, AnchorState::Broadcast, None, waiting_height).await.map(drop);
                 }
                 Err(ChainError::Rejected(reason)) => self.status.rejected(attempt.txid, reason),
                 Err(error) => return Err(error.into()),
             }
         }
-        let lost = moved && self.is_lost(anchor, waited_blocks).await?;
+        let lost = moved && self.is_lost(&anchor, waited_blocks).await?;
         let sight = if lost { Sight::Conflicted } else { Sight::Missing };
-        let (state, _) = anchor::next(sight, waited_blocks, self.settings.policy);
-        self.enter(anchor, state, None).await
+        let (state, _) = anchor::next(anchor.state, sight, waited_blocks, moved, self.settings.policy);
+        self.enter(anchor, state, None, waiting_height).await.map(drop)
     }
 
     /// Whether none of the anchor's transactions can ever confirm.

@@ -45,28 +45,33 @@ impl Anchorer {
             Err(error) => return Err(error.into()),
         };
         self.status.funded(true, &address);
-        let anchor_id = self.commit_attempt(None, checkpoint.tree_size, now.0, &attempt).await?;
-        crash::point("audit.anchor.signed");
-        let anchor = Anchor {
-            anchor_id,
+        let mut anchor = Anchor {
+            anchor_id: 0,
             tree_size: checkpoint.tree_size,
             state: AnchorState::Signed,
             created_unix_ms: now.0,
+            waiting_height: tip.height,
             attempts: vec![attempt],
             inclusion: None,
         };
-        self.status.entered(&anchor, AnchorState::Signed);
-        self.broadcast(&anchor, 0, false).await
+        anchor.anchor_id = self.commit_attempt(&anchor).await?;
+        crash::point("audit.anchor.signed");
+        self.status.entered(&anchor, None);
+        self.broadcast(anchor, 0, false).await
     }
 
-    /// Replaces an anchor that waits too long, within the highest fee rate.
-    pub(super) async fn bump(&mut self, anchor: &Anchor, tip: BlockRef) -> Result<(), AnchorError> {
-        let Some(last) = anchor.attempts.last().filter(|_| anchor.attempts.len() < MAX_ATTEMPTS) else {
-            return Ok(());
-        };
+    /// Replaces an anchor that waits too long, within the highest fee rate; gives it back when that cannot be.
+    pub(super) async fn bump(
+        &mut self,
+        mut anchor: Anchor,
+        tip: BlockRef,
+    ) -> Result<Option<Anchor>, AnchorError> {
+        let last = anchor.attempts.last().filter(|_| anchor.attempts.len() < MAX_ATTEMPTS);
+        let Some(last) = last.cloned() else { return Ok(Some(anchor)) };
         let estimate = self.fee_rate().await?;
-        let Some(fee_rate) = raised(last, estimate).filter(|rate| *rate <= self.settings.max_fee_rate) else {
-            return Ok(());
+        let Some(fee_rate) = raised(&last, estimate).filter(|rate| *rate <= self.settings.max_fee_rate)
+        else {
+            return Ok(Some(anchor));
         };
         let checkpoint = checkpoint::of_size(self.store.pool(), anchor.tree_size).await?;
         let digest = digest(&checkpoint.ok_or(AnchorError::Checkpoint)?)?;
@@ -76,39 +81,32 @@ impl Anchorer {
             Ok(attempt) => attempt,
             Err(error @ (WalletError::InsufficientFunds { .. } | WalletError::Build(_))) => {
                 self.status.rejected(replaced, error.to_string());
-                return Ok(());
+                return Ok(Some(anchor));
             }
             Err(error) => return Err(error.into()),
         };
-        self.commit_attempt(Some(anchor), anchor.tree_size, anchor.created_unix_ms, &attempt).await?;
+        let (txid, fee_sat) = (attempt.txid, attempt.fee_sat);
+        anchor.attempts.push(attempt);
+        anchor.waiting_height = tip.height;
+        self.commit_attempt(&anchor).await?;
         crash::point("audit.anchor.signed");
-        tracing::info!(
-            tree_size = anchor.tree_size, txid = %attempt.txid, fee_sat = attempt.fee_sat, "anchor fee raised"
-        );
-        let mut raised = anchor.clone();
-        raised.attempts.push(attempt);
-        self.broadcast(&raised, 0, false).await
+        tracing::info!(tree_size = anchor.tree_size, %txid, fee_sat, "anchor fee raised");
+        self.broadcast(anchor, 0, false).await?;
+        Ok(None)
     }
 
-    /// One transaction: the attempt and what changed in the wallet by signing it.
-    async fn commit_attempt(
-        &mut self,
-        existing: Option<&Anchor>,
-        tree_size: u64,
-        created_unix_ms: u64,
-        attempt: &Attempt,
-    ) -> Result<i64, AnchorError> {
+    /// One transaction: the newest attempt and what changed in the wallet by signing it.
+    async fn commit_attempt(&mut self, anchor: &Anchor) -> Result<i64, AnchorError> {
         let change = self.wallet().await?.take_staged()?;
         // Until it is stored the memory is ahead of the database: an error drops it.
         let held = self.wallet.take();
         let mut tx = self.store.begin().await?;
         self.writer.check_in_tx(&mut tx).await?;
-        let anchor_id = match existing {
-            Some(anchor) => {
-                store::anchor::add_attempt_in_tx(&mut tx, anchor, attempt).await?;
-                anchor.anchor_id
-            }
-            None => store::anchor::insert_in_tx(&mut tx, tree_size, created_unix_ms, attempt).await?,
+        let anchor_id = if anchor.attempts.len() == 1 {
+            store::anchor::insert_in_tx(&mut tx, anchor).await?
+        } else {
+            store::anchor::add_attempt_in_tx(&mut tx, anchor).await?;
+            anchor.anchor_id
         };
         if let Some(change) = change {
             store::wallet::append_in_tx(&mut tx, &change).await?;

@@ -56,12 +56,12 @@ impl Status {
     /// Whether a due anchor could be paid.
     pub(super) fn funded(&mut self, funded: bool, address: &str) {
         self.funded_gauge.set(i64::from(funded), &[]);
-        if self.funded != Some(funded) && !funded {
+        let before = self.funded.replace(funded);
+        if !funded && before != Some(false) {
             tracing::warn!(address, "no confirmed coins for an anchor: send a little bitcoin to the address");
-        } else if self.funded == Some(false) {
+        } else if funded && before == Some(false) {
             tracing::info!("the wallet can pay for anchors again");
         }
-        self.funded = Some(funded);
     }
 
     /// False after an anchor could not be paid, and before the first one was.
@@ -80,11 +80,12 @@ impl Status {
         }
     }
 
-    /// An anchor entered a state.
-    pub(super) fn entered(&self, anchor: &Anchor, state: AnchorState) {
-        self.transitions.add(1, &[("state", state.as_str())]);
+    /// An anchor entered its state, from another or newly made.
+    pub(super) fn entered(&self, anchor: &Anchor, from: Option<AnchorState>) {
+        let (state, from) = (anchor.state.as_str(), from.map(AnchorState::as_str));
+        self.transitions.add(1, &[("state", state)]);
         let (tree_size, txid) = (anchor.tree_size, anchor.attempts.last().map(|attempt| attempt.txid));
         let txid = txid.map(|txid| txid.to_string());
-        tracing::info!(state = state.as_str(), from = anchor.state.as_str(), tree_size, txid, "anchor moved");
+        tracing::info!(state, from, tree_size, txid, "anchor moved");
     }
 }
