@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ailayer_platform::{clock, crash};
 use ailayer_primitives::{AmountMsat, PaymentHash, UnixS};
 use ailayer_store::event_log::Signal;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::domain::event::{Event, EventKind};
@@ -14,7 +16,7 @@ use crate::domain::hold_invoice::{
 use crate::domain::invoice_id::InvoiceId;
 use crate::domain::preimage::PreimageSecret;
 use crate::error::ServiceError;
-use crate::ports::{LightningNode, NodeRecord};
+use crate::ports::{IssuedInvoice, LightningNode, NodeError, NodeRecord};
 use crate::service::sync_gate::SyncGate;
 use crate::store::Rows;
 use crate::store::hold_invoice::{self as table, Inserted};
@@ -49,8 +51,11 @@ pub struct Holds {
     signal: Signal,
     margins: Margins,
     limits: HoldLimits,
-    create_locks: [Mutex<()>; CREATE_LOCKS],
+    making: [Mutex<Option<Making>>; CREATE_LOCKS],
 }
+
+/// The node making an invoice's text. Left behind when its caller goes away, it is seen to its end by the next.
+type Making = BoxFuture<'static, Result<IssuedInvoice, NodeError>>;
 
 /// A row after an input, and what the node is to be told.
 struct Step {
@@ -69,14 +74,16 @@ impl Holds {
         margins: Margins,
         limits: HoldLimits,
     ) -> Self {
-        let create_locks = std::array::from_fn(|_| Mutex::default());
-        Self { rows, node, secret, gate, signal, margins, limits, create_locks }
+        let making = std::array::from_fn(|_| Mutex::default());
+        Self { rows, node, secret, gate, signal, margins, limits, making }
     }
 
     /// Creates a hold invoice, or answers with the stored one. On `Ok` the invoice is durable and its text final.
     pub async fn create(&self, id: InvoiceId, terms: Terms) -> Result<HoldInvoice, ServiceError> {
         // `receive_for_hash` resets the node's record, so it is never called twice at once, nor after OPEN.
-        let _one_at_a_time = self.create_lock(id).lock().await;
+        // A caller who goes away does not stop the node, so what it left behind ends first.
+        let mut making = self.create_lock(id).lock().await;
+        see_to_its_end(&mut making).await;
         let invoice = match table::find(&self.rows, id).await? {
             Some(stored) => stored,
             None => self.insert_intent(id, terms).await?,
@@ -88,7 +95,7 @@ impl Holds {
             Some(_) => {}
         }
         match decide(&invoice, &Input::Create, self.margins)?.call {
-            Some(NodeCall::MakeInvoice) => self.open(invoice, terms).await,
+            Some(NodeCall::MakeInvoice) => self.open(invoice, terms, &mut making).await,
             _ => Ok(invoice),
         }
     }
@@ -112,12 +119,18 @@ impl Holds {
         }
     }
 
-    async fn open(&self, intent: HoldInvoice, terms: Terms) -> Result<HoldInvoice, ServiceError> {
+    async fn open(
+        &self,
+        intent: HoldInvoice,
+        terms: Terms,
+        making: &mut Option<Making>,
+    ) -> Result<HoldInvoice, ServiceError> {
         self.gate.check(&self.node.status(), clock::now_s())?;
-        let issued = self
-            .node
-            .receive_for_hash(intent.payment_hash, terms.amount, terms.description_hash, terms.expiry_s)
-            .await?;
+        let (node, hash) = (Arc::clone(&self.node), intent.payment_hash);
+        let Terms { amount, description_hash, expiry_s } = terms;
+        let make = async move { node.receive_for_hash(hash, amount, description_hash, expiry_s).await };
+        *making = Some(make.boxed());
+        let issued = see_to_its_end(making).await.unwrap_or(Err(NodeError::NotRunning))?;
         let transition = decide(&intent, &Input::Opened, self.margins)?;
         let now = clock::now_ms();
         let mut open = intent.after(&transition, None, now);
@@ -313,7 +326,11 @@ impl Holds {
                 crash::point("payment.p9.after_claim_call");
                 true
             }
-            Some(NodeCall::FailBack) => self.fail_back(invoice.payment_hash).await,
+            Some(NodeCall::FailBack) => {
+                let told = self.fail_back(invoice.payment_hash).await;
+                crash::point("payment.r2.after_fail_call");
+                told
+            }
             Some(NodeCall::MakeInvoice) | None => true,
         }
     }
@@ -323,7 +340,6 @@ impl Holds {
             tracing::error!(payment_hash = %hash, %error, "fail-back not taken by the node, repeating");
             return false;
         }
-        crash::point("payment.r2.after_fail_call");
         true
     }
 
@@ -337,10 +353,16 @@ impl Holds {
         self.signal.notify();
     }
 
-    fn create_lock(&self, id: InvoiceId) -> &Mutex<()> {
+    fn create_lock(&self, id: InvoiceId) -> &Mutex<Option<Making>> {
         let [.., last] = *id.uuid().as_bytes();
-        &self.create_locks[usize::from(last) % CREATE_LOCKS]
+        &self.making[usize::from(last) % CREATE_LOCKS]
     }
+}
+
+async fn see_to_its_end(making: &mut Option<Making>) -> Option<Result<IssuedInvoice, NodeError>> {
+    let made = making.as_mut()?.await;
+    *making = None;
+    Some(made)
 }
 
 /// The point right behind the durable write of a state.
