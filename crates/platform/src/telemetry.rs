@@ -21,10 +21,12 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::TelemetryConfig;
 
+mod filter;
 mod instruments;
 mod page;
 mod propagation;
 
+use filter::EachTime;
 pub use instruments::{Counter, Gauge, Histogram, counter, gauge, histogram};
 pub use page::render as render_metrics;
 pub(crate) use propagation::{adopt_parent, inject_current};
@@ -107,8 +109,8 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Telemetry
     let spans =
         tracing_opentelemetry::layer().with_tracer(tracer.as_ref().unwrap_or(&local).tracer("ailayer"));
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(spans.with_filter(EnvFilter::new("info,h2=off,hyper=off,tonic=off,tower=off")))
+        .with(lines.with_filter(EachTime(filter)))
+        .with(spans.with_filter(EachTime(EnvFilter::new("info,h2=off,hyper=off,tonic=off,tower=off"))))
         .try_init()
         .map_err(|_| TelemetryError::Twice)?;
     Ok(TelemetryGuard { tracer, meter })
