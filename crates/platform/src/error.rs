@@ -152,9 +152,11 @@ const fn code(reason: ErrorReason) -> Code {
         | R::PaymentFailed
         | R::BroadcastRejected => Code::FailedPrecondition,
         R::Overloaded | R::TooManyOpen | R::MessageTooLarge => Code::ResourceExhausted,
-        R::DependencyUnavailable | R::NotSynced | R::ShuttingDown | R::StorageUnavailable => {
-            Code::Unavailable
-        }
+        R::DependencyUnavailable
+        | R::NotSynced
+        | R::ShuttingDown
+        | R::StorageUnavailable
+        | R::ModelNotReady => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::VerificationFailed => Code::DataLoss,
         R::NotOffered => Code::Unimplemented,

@@ -116,6 +116,7 @@ pub(crate) fn call_failure(dependency: &'static str, error: CallError) -> Failur
     match error.reason() {
         Some(
             reason @ (R::ModelNotFound
+            | R::ModelNotReady
             | R::InputEmpty
             | R::InputTooLarge
             | R::Overloaded

@@ -27,19 +27,21 @@ impl Catalog {
     }
 
     /// The version asked for; an empty one means the newest that is ready.
+    ///
+    /// A version that was found and is not loaded is another matter than one that does not exist: callers who
+    /// have been promised an answer wait for the first and give up on the second.
     pub fn resolve(&self, name: &str, version: &str) -> Result<Arc<Model>, ServeError> {
+        let wanted = version.parse::<Version>().ok();
+        let fits = |id: &ModelId| id.name == name && (version.is_empty() || Some(id.version) == wanted);
         let models = self.models.read();
-        let of_that_name = models.iter().filter(|(id, _)| id.name == name);
-        let found = match version {
-            "" => of_that_name.rev().find_map(|(_, model)| model.clone()),
-            _ => {
-                let version = version.parse::<Version>().ok();
-                of_that_name
-                    .filter(|(id, _)| Some(id.version) == version)
-                    .find_map(|(_, model)| model.clone())
-            }
-        };
-        found.ok_or_else(|| ServeError::ModelNotFound { name: name.to_owned(), version: version.to_owned() })
+        let mut fitting = models.iter().rev().filter(|(id, _)| fits(id)).map(|(_, model)| model).peekable();
+        let exists = fitting.peek().is_some();
+        let (name, version) = (name.to_owned(), version.to_owned());
+        match fitting.flatten().next() {
+            Some(model) => Ok(Arc::clone(model)),
+            None if exists => Err(ServeError::ModelNotReady { name, version }),
+            None => Err(ServeError::ModelNotFound { name, version }),
+        }
     }
 
     /// The versions that can serve, in order.

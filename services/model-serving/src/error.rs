@@ -41,9 +41,17 @@ pub enum RunError {
 /// A call that is not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// No such model version is ready.
-    #[error("no model '{}' with version '{}' is ready", shown(.name), shown(.version))]
+    /// There is no such model version.
+    #[error("there is no model '{}' with version '{}'", shown(.name), shown(.version))]
     ModelNotFound {
+        /// What was asked for.
+        name: String,
+        /// What was asked for; empty for the newest.
+        version: String,
+    },
+    /// The model version is being loaded, or does not load.
+    #[error("the model '{}' with version '{}' is not loaded", shown(.name), shown(.version))]
+    ModelNotReady {
         /// What was asked for.
         name: String,
         /// What was asked for; empty for the newest.
@@ -80,6 +88,7 @@ impl From<ServeError> for Failure {
         let message = error.to_string();
         match error {
             ServeError::ModelNotFound { .. } => Self::new(ErrorReason::ModelNotFound, message),
+            ServeError::ModelNotReady { .. } => Self::new(ErrorReason::ModelNotReady, message),
             ServeError::NotATextModel { .. } => Self::invalid_field("model_name", message),
             ServeError::Input(input) => Self::from(input),
             ServeError::Worker(worker) => Self::from(worker),

@@ -135,6 +135,8 @@ pub enum ErrorReason {
     ShuttingDown = 82,
     /// The database does not answer. UNAVAILABLE.
     StorageUnavailable = 83,
+    /// The model version is there but not loaded: it is being loaded, or does not load. UNAVAILABLE.
+    ModelNotReady = 84,
     /// The call's deadline passed. DEADLINE_EXCEEDED.
     DeadlineExceeded = 90,
     /// The model failed while running. INTERNAL.
@@ -186,6 +188,7 @@ impl ErrorReason {
             Self::NotSynced => "ERROR_REASON_NOT_SYNCED",
             Self::ShuttingDown => "ERROR_REASON_SHUTTING_DOWN",
             Self::StorageUnavailable => "ERROR_REASON_STORAGE_UNAVAILABLE",
+            Self::ModelNotReady => "ERROR_REASON_MODEL_NOT_READY",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::ModelFailed => "ERROR_REASON_MODEL_FAILED",
             Self::Internal => "ERROR_REASON_INTERNAL",
@@ -229,6 +232,7 @@ impl ErrorReason {
             "ERROR_REASON_NOT_SYNCED" => Some(Self::NotSynced),
             "ERROR_REASON_SHUTTING_DOWN" => Some(Self::ShuttingDown),
             "ERROR_REASON_STORAGE_UNAVAILABLE" => Some(Self::StorageUnavailable),
+            "ERROR_REASON_MODEL_NOT_READY" => Some(Self::ModelNotReady),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_MODEL_FAILED" => Some(Self::ModelFailed),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),

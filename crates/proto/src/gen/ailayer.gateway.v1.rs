@@ -552,7 +552,7 @@ pub mod gateway_service_client {
         /// Prices a task and answers with a signed quote and a hold invoice for exactly that price.
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
-        /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, INPUT_EMPTY, INPUT_TOO_LARGE,
+        /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
         /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         pub async fn create_quote(
             &mut self,
@@ -747,7 +747,7 @@ pub mod gateway_service_server {
         /// Prices a task and answers with a signed quote and a hold invoice for exactly that price.
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
-        /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, INPUT_EMPTY, INPUT_TOO_LARGE,
+        /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
         /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         async fn create_quote(
             &self,

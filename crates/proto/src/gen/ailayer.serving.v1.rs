@@ -268,7 +268,7 @@ pub mod serving_service_client {
         }
         /// Counts the tokens of texts exactly as `Embed` would, without running the model.
         ///
-        /// Fails with MODEL_NOT_FOUND, INPUT_EMPTY or INPUT_TOO_LARGE.
+        /// Fails with MODEL_NOT_FOUND, MODEL_NOT_READY (retry later), INPUT_EMPTY or INPUT_TOO_LARGE.
         pub async fn tokenize(
             &mut self,
             request: impl tonic::IntoRequest<super::TokenizeRequest>,
@@ -297,8 +297,8 @@ pub mod serving_service_client {
         }
         /// Computes one embedding a text.
         ///
-        /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, INPUT_EMPTY,
-        /// INPUT_TOO_LARGE, OVERLOADED (retry later) or MODEL_FAILED; nothing is answered in part.
+        /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY or
+        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE or MODEL_FAILED; nothing is answered in part.
         pub async fn embed(
             &mut self,
             request: impl tonic::IntoRequest<super::EmbedRequest>,
@@ -345,7 +345,7 @@ pub mod serving_service_server {
         >;
         /// Counts the tokens of texts exactly as `Embed` would, without running the model.
         ///
-        /// Fails with MODEL_NOT_FOUND, INPUT_EMPTY or INPUT_TOO_LARGE.
+        /// Fails with MODEL_NOT_FOUND, MODEL_NOT_READY (retry later), INPUT_EMPTY or INPUT_TOO_LARGE.
         async fn tokenize(
             &self,
             request: tonic::Request<super::TokenizeRequest>,
@@ -355,8 +355,8 @@ pub mod serving_service_server {
         >;
         /// Computes one embedding a text.
         ///
-        /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, INPUT_EMPTY,
-        /// INPUT_TOO_LARGE, OVERLOADED (retry later) or MODEL_FAILED; nothing is answered in part.
+        /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY or
+        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE or MODEL_FAILED; nothing is answered in part.
         async fn embed(
             &self,
             request: tonic::Request<super::EmbedRequest>,

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use ailayer_platform::error::ErrorReason;
 use ailayer_proto::ailayer::serving::v1::ListModelsRequest;
 use ailayer_proto::inference::ServerReadyRequest;
+use tonic::Code;
 
-use crate::support::{Repository, Running, TINY_MANIFEST, infer, input, longs};
+use crate::support::{Repository, Running, TINY_MANIFEST, infer, input, longs, refused};
 
 /// Loading goes by name: once the last of them is ready, the fate of all before it is decided.
 async fn until_model_ready(service: &mut Running, name: &str) {
@@ -61,6 +63,11 @@ async fn broken_models_are_reported_and_the_others_serve() {
     assert!(!page.contains("z-good"), "{page}");
     assert!(!service.model_ready("a-corrupt", "").await);
     assert!(!service.model_ready("nothing", "").await);
+    // It is there: whoever was promised an answer may come back.
+    let (unready, reason) = (Code::Unavailable, ErrorReason::ModelNotReady);
+    refused(service.embed("a-corrupt", &["one"]).await, unready, reason);
+    refused(service.inference.model_infer(infer("e-key", vec![])).await, unready, reason);
+    refused(service.embed("nothing", &["one"]).await, Code::NotFound, ErrorReason::ModelNotFound);
     assert!(!service.inference.server_ready(ServerReadyRequest {}).await.unwrap().into_inner().ready);
     let request = infer("z-good", vec![input("ids", "INT64", &[1], longs(&[0]))]);
     service.inference.model_infer(request).await.unwrap();
