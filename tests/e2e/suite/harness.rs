@@ -115,7 +115,9 @@ async fn play(scenario: &Scenario, shared: &mut Option<SharedStage>) -> anyhow::
                 Some(Err(error)) => return Err(anyhow!("the network did not start: {error}")),
                 None => return Err(anyhow!("there is no network")),
             };
-            bounded(stage.put_in_order().boxed()).await.context("the network is not in order before the scenario")?;
+            bounded(stage.put_in_order().boxed())
+                .await
+                .context("the network is not in order before the scenario")?;
             bounded(run(&stage)).await
         }
     }

@@ -58,7 +58,7 @@ pub fn all() -> Vec<Scenario> {
         deadlines::the_guard_gives_held_money_back_without_the_gateway,
         deadlines::a_logged_receipt_is_voided_when_blocks_run_out,
         deadlines::a_claim_that_was_never_asked_for_is_written_off,
-        deadlines::a_claim_that_came_too_late_is_written_off,
+        deadlines::a_claim_that_comes_late_is_settled_or_written_off,
         books::they_agree_with_each_other_and_with_the_nodes,
         secrets::no_log_holds_any,
         shutdown::every_service_ends_when_asked,

@@ -171,7 +171,8 @@ impl Stage {
 
     /// Opens new channels in place of closed ones.
     async fn reopen_channels(&self) -> anyhow::Result<()> {
-        let closed: Vec<&Payer> = [&self.buyer, &self.stranger].into_iter().filter(|it| !it.has_channel()).collect();
+        let closed: Vec<&Payer> =
+            [&self.buyer, &self.stranger].into_iter().filter(|it| !it.has_channel()).collect();
         if closed.is_empty() {
             return Ok(());
         }

@@ -24,7 +24,8 @@ impl Arguments {
                 "--exact" => arguments.exact = true,
                 "--skip" => arguments.skipped.extend(words.next()),
                 "--test-threads" | "--format" | "--color" | "--logfile" => drop(words.next()),
-                "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--show-output" | "--include-ignored" => {}
+                "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--show-output" | "--include-ignored" => {
+                }
                 option if option.starts_with("--test-threads=") || option.starts_with("--format=") => {}
                 option if option.starts_with('-') => return Err(format!("unknown option {option}")),
                 _ => arguments.filters.push(word),
@@ -35,7 +36,8 @@ impl Arguments {
 
     /// Whether a scenario is to be run.
     pub fn selects(&self, name: &str) -> bool {
-        let hit = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        let hit =
+            |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
         (self.filters.is_empty() || self.filters.iter().any(hit)) && !self.skipped.iter().any(hit)
     }
 }

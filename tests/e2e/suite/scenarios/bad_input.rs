@@ -33,7 +33,9 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
         change(&mut order);
         order
     };
-    use ErrorReason::{InputEmpty, InputTooLarge, InvalidField, MessageTooLarge, ModelNotFound, WrongNetwork};
+    use ErrorReason::{
+        InputEmpty, InputTooLarge, InvalidField, MessageTooLarge, ModelNotFound, WrongNetwork,
+    };
     let cases = [
         ("an unknown model", ModelNotFound, order(|it| it.model_name = "gpt-none".to_owned())),
         ("an unknown version", ModelNotFound, order(|it| it.model_version = "999".to_owned())),
@@ -45,9 +47,13 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
         ("too many texts", InputTooLarge, order(|it| it.texts = vec!["a".to_owned(); 1_000])),
         ("another network", WrongNetwork, order(|it| it.network = Network::Signet)),
         ("the production network", WrongNetwork, order(|it| it.network = Network::Bitcoin)),
-        ("an id that is not random", InvalidField, order(|it| {
-            it.request_id = RequestId::new(Uuid::from_u128(0x6f1b_1d0e_6f3c_1f7c_9f5e_0a7f_3f0d_9c11));
-        })),
+        (
+            "an id that is not random",
+            InvalidField,
+            order(|it| {
+                it.request_id = RequestId::new(Uuid::from_u128(0x6f1b_1d0e_6f3c_1f7c_9f5e_0a7f_3f0d_9c11));
+            }),
+        ),
         ("a message of 8 MiB", MessageTooLarge, order(|it| it.texts = vec!["a".repeat(8 * MIB)])),
     ];
     for (what, reason, order) in cases {
@@ -60,7 +66,10 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
         check(what, &error, reason, code)?;
     }
     malformed_messages(stage).await?;
-    ensure!(stage.count("select count(*) from gateway.jobs").await? == jobs, "a refused order has made a job");
+    ensure!(
+        stage.count("select count(*) from gateway.jobs").await? == jobs,
+        "a refused order has made a job"
+    );
     stage.check_outbound(before_msat).await
 }
 
@@ -99,10 +108,12 @@ async fn malformed_messages(stage: &Stage) -> anyhow::Result<()> {
         ensure!(status.code() == Code::InvalidArgument, "{what}: {}", describe(&status));
         ensure!(violated_field(&status).is_some_and(|it| it.contains(field)), "{what}: no word of {field}");
     }
-    let no_key = client.get_job(pb::GetJobRequest { key: None }).await.err().context("a job without a key")?;
+    let no_key =
+        client.get_job(pb::GetJobRequest { key: None }).await.err().context("a job without a key")?;
     let typed = [Some(InvalidField), Some(ErrorReason::JobNotFound)].contains(&reason_of(&no_key));
     ensure!(typed, "no key: {}", describe(&no_key));
-    for (job_id, job_token) in [("", vec![]), ("42", vec![1; 16]), (&*Uuid::new_v4().to_string(), vec![1; 3])] {
+    for (job_id, job_token) in [("", vec![]), ("42", vec![1; 16]), (&*Uuid::new_v4().to_string(), vec![1; 3])]
+    {
         let key = Some(pb::JobKey { job_id: job_id.to_owned(), job_token });
         let refused = client.get_job(pb::GetJobRequest { key }).await.err().context("a malformed key")?;
         let typed = [Some(InvalidField), Some(ErrorReason::JobNotFound)].contains(&reason_of(&refused));

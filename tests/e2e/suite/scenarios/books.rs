@@ -21,7 +21,10 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
              where state = 'CLAIMED'",
         )
         .await?;
-    ensure!(earned > 0 && earned == claimed, "the ledger has {earned} msat, the payment service claimed {claimed}");
+    ensure!(
+        earned > 0 && earned == claimed,
+        "the ledger has {earned} msat, the payment service claimed {claimed}"
+    );
     let (spent, unpaid) = stage.spent_msat().await?;
     ensure!(
         u64::try_from(earned)? == spent + unpaid,
@@ -39,7 +42,8 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
     })
     .await?;
     wait::until("every closing entry is in the log", PATIENCE, || async {
-        let open = "select count(*) from gateway.jobs where closing is not null and closing_leaf_index is null";
+        let open =
+            "select count(*) from gateway.jobs where closing is not null and closing_leaf_index is null";
         Ok(stage.count(open).await? == 0)
     })
     .await

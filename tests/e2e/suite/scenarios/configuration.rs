@@ -151,7 +151,10 @@ async fn every_mistake_is_named() -> anyhow::Result<()> {
         ("gateway.store.url", replaced("postgres://", "mysql://")),
         ("gateway.store.url", replaced("127.0.0.1:1/ailayer", "127.0.0.1:port/ailayer")),
         ("gateway.store.max_connections", with("store.max_connections = 0")),
-        ("gateway.payment.endpoint", replaced("payment.endpoint = \"http://127.0.0.1:1\"", "payment.endpoint = 7")),
+        (
+            "gateway.payment.endpoint",
+            replaced("payment.endpoint = \"http://127.0.0.1:1\"", "payment.endpoint = 7"),
+        ),
         ("gateway.prices", replaced("per_call_msat = 1000", "per_call_msat = 0")),
         ("gateway.prices", replaced("model = \"all-minilm-l6-v2\"", "modle = \"all-minilm-l6-v2\"")),
         ("store", replaced("store.url", "#")),
@@ -175,7 +178,8 @@ async fn no_service_takes_an_unknown_key() -> anyhow::Result<()> {
     for service in Service::ALL {
         let name = service.name();
         let table = format!("[{name}]\n");
-        let file = sandbox.write(&sandbox.text().replacen(&table, &format!("{table}colour = \"blue\"\n"), 1))?;
+        let file =
+            sandbox.write(&sandbox.text().replacen(&table, &format!("{table}colour = \"blue\"\n"), 1))?;
         refused(name, &file, &[], &format!("{name}.colour")).await?;
     }
     Ok(())
@@ -188,7 +192,11 @@ async fn real_money_needs_consent() -> anyhow::Result<()> {
         let name = service.name();
         refused(name, &file, &[], &format!("{name}.network")).await?;
         let start = serve(name, &file, &[]).await?;
-        ensure!(start.error()?.contains("allow_mainnet"), "{name} does not say how to consent: {:?}", start.lines);
+        ensure!(
+            start.error()?.contains("allow_mainnet"),
+            "{name} does not say how to consent: {:?}",
+            start.lines
+        );
     }
     Ok(())
 }

@@ -55,7 +55,9 @@ const POINTS: [(Service, On, &str); 23] = [
 /// One scenario a point.
 pub fn all() -> Vec<Scenario> {
     let scenario = |(service, on, point)| {
-        Scenario::on_stage(format!("crashes::{point}"), move |stage| Box::pin(crash(stage, service, on, point)))
+        Scenario::on_stage(format!("crashes::{point}"), move |stage| {
+            Box::pin(crash(stage, service, on, point))
+        })
     };
     POINTS.into_iter().map(scenario).collect()
 }
@@ -104,10 +106,8 @@ async fn while_giving_up(stage: &Stage, service: Service, point: &str) -> anyhow
     stage.pay(&deal).await?;
     stage.follow_to(deal.key(), JobState::Running).await?;
     // Its answer may die with the gateway.
-    let (_, crashed) = tokio::join!(
-        stage.gateway.cancel_job(deal.key()),
-        stage.wait_for_crash(service, TO_THE_POINT)
-    );
+    let (_, crashed) =
+        tokio::join!(stage.gateway.cancel_job(deal.key()), stage.wait_for_crash(service, TO_THE_POINT));
     crashed?;
     stage.resume(Service::ModelServing)?;
     stage.restart(service).await?;
@@ -116,7 +116,12 @@ async fn while_giving_up(stage: &Stage, service: Service, point: &str) -> anyhow
     }
     match stage.ending(&deal).await.context("after giving up")? {
         Ending::MoneyBack(job) => {
-            ensure!(job.state == JobState::Canceled, "the job ended {:?} ({})", job.state, job.release_reason);
+            ensure!(
+                job.state == JobState::Canceled,
+                "the job ended {:?} ({})",
+                job.state,
+                job.release_reason
+            );
             Ok(())
         }
         Ending::Settled(_) => anyhow::bail!("a job that was given up was settled"),

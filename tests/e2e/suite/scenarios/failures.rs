@@ -23,7 +23,10 @@ pub async fn the_model_server_dies_before_the_money_comes(stage: &Stage) -> anyh
     let began = Instant::now();
     stage.expect_money_back(&deal, JobState::Expired, "run_limit").await?;
     let took = began.elapsed();
-    ensure!(took < SHORT_RUN_LIMIT + SLACK, "the money came back after {took:?}, the limit is {SHORT_RUN_LIMIT:?}");
+    ensure!(
+        took < SHORT_RUN_LIMIT + SLACK,
+        "the money came back after {took:?}, the limit is {SHORT_RUN_LIMIT:?}"
+    );
     stage.restart(Service::ModelServing).await?;
     let next = stage.buy().await?;
     stage.expect_settled(&next).await.map(drop)

@@ -50,7 +50,10 @@ async fn rpc_ports(service: Service, url: &str) -> anyhow::Result<()> {
         ensure!(answer.into_inner().status() == ServingStatus::Serving, "{name:?} is not serving");
     }
     let unknown = health.check(HealthCheckRequest { service: "ailayer.none.v1".to_owned() }).await;
-    ensure!(unknown.is_err_and(|status| status.code() == Code::NotFound), "health of a service that is not here");
+    ensure!(
+        unknown.is_err_and(|status| status.code() == Code::NotFound),
+        "health of a service that is not here"
+    );
 
     let request = ServerReflectionRequest {
         host: String::new(),
@@ -71,7 +74,8 @@ async fn rpc_ports(service: Service, url: &str) -> anyhow::Result<()> {
 /// A gateway whose model server is gone says so with a reason and a time to come back, and stays up.
 pub async fn a_missing_dependency_is_named(stage: &Stage) -> anyhow::Result<()> {
     stage.kill(Service::ModelServing).await?;
-    let refused = stage.gateway.create_quote(&stage.order(&["nobody counts"])).await.err().context("a quote")?;
+    let refused =
+        stage.gateway.create_quote(&stage.order(&["nobody counts"])).await.err().context("a quote")?;
     ensure!(refused.reason() == Some(ErrorReason::DependencyUnavailable), "unexpected: {refused}");
     ensure!(refused.retry_after().is_some(), "it does not say when to come back");
     stage.restart(Service::ModelServing).await?;

@@ -25,7 +25,10 @@ pub async fn the_same_invoice_twice(stage: &Stage) -> anyhow::Result<()> {
 
     let price = deal.purchase.quote.price_msat;
     ensure!(!stage.buyer.pay(&deal.purchase.bolt11, price).await?, "the buyer's node pays an invoice twice");
-    ensure!(stage.stranger.pay(&deal.purchase.bolt11, price).await?, "the stranger's node has not paid before");
+    ensure!(
+        stage.stranger.pay(&deal.purchase.bolt11, price).await?,
+        "the stranger's node has not paid before"
+    );
     stage.check_payment_failed(&stage.stranger, deal.purchase.payment_hash).await.context("while held")?;
     stage.check_outbound_of(&stage.stranger, stranger_before).await?;
 
@@ -51,7 +54,10 @@ pub async fn more_or_less_than_the_price(stage: &Stage) -> anyhow::Result<()> {
     ensure!(stage.job(deal.key()).await?.state == JobState::Quoted, "half the price has moved the job");
 
     let more = AmountMsat::try_new(deal.price_msat() + 500)?;
-    ensure!(stage.buyer.pay_amount(&deal.purchase.bolt11, more).await?, "the buyer's node has not paid before");
+    ensure!(
+        stage.buyer.pay_amount(&deal.purchase.bolt11, more).await?,
+        "the buyer's node has not paid before"
+    );
     let job = stage.follow_to_end(deal.key()).await?;
     ensure!(job.state == JobState::Failed, "the job ended {:?}", job.state);
     stage.ending(&deal).await.map(drop)
@@ -123,7 +129,10 @@ pub async fn after_the_quote_has_ended(stage: &Stage) -> anyhow::Result<()> {
     match stage.gateway.create_quote(&deal.order).await {
         Ok(offer) => ensure!(offer == deal.offer, "the same request has made another quote"),
         Err(error) => {
-            ensure!(error.reason() == Some(ErrorReason::QuoteExpired), "another error than QUOTE_EXPIRED: {error}");
+            ensure!(
+                error.reason() == Some(ErrorReason::QuoteExpired),
+                "another error than QUOTE_EXPIRED: {error}"
+            );
         }
     }
     let invoice = stage.payment.hold_invoice(deal.invoice_id()).await?;

@@ -78,7 +78,8 @@ pub async fn a_bundle_verifies_offline(stage: &Stage) -> anyhow::Result<()> {
 
     let other_text = ["--text", "another text"].map(str::to_owned);
     let other_network = ["--network", "signet"].map(str::to_owned);
-    let other_key = ["--gateway-key", "ed25519:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="].map(str::to_owned);
+    let other_key =
+        ["--gateway-key", "ed25519:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="].map(str::to_owned);
     let many_confirmations = ["--min-confirmations", "1000"].map(str::to_owned);
     for (word, arguments) in [
         ("request_digest", &other_text),
@@ -105,7 +106,8 @@ pub async fn every_altered_field_is_named(stage: &Stage) -> anyhow::Result<()> {
     let mut seen = std::collections::BTreeSet::new();
     for path in &paths {
         let mut altered = bundle.clone();
-        let value = path.iter().try_fold(&mut altered, |value, step| step.of(value)).context("a path to nowhere")?;
+        let value =
+            path.iter().try_fold(&mut altered, |value, step| step.of(value)).context("a path to nowhere")?;
         alter(value);
         refused(stage, &file, &altered, path.first()).await?;
         if let Some(Step::Key(key)) = path.first()

@@ -110,7 +110,9 @@ async fn first_object(child: &mut Child) -> anyhow::Result<Value> {
 fn descendants(root: u32) -> anyhow::Result<BTreeSet<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if let Some(parent) = stat(pid).and_then(|fields| fields.get(1)?.parse::<u32>().ok()) {
             parents.push((pid, parent));
         }

@@ -53,14 +53,26 @@ pub async fn tensors_that_do_not_fit_are_refused(stage: &Stage) -> anyhow::Resul
         ("a product beyond all numbers", ShapeMismatch, with_first(|it| it.shape = vec![i64::MAX, i64::MAX])),
         ("another type", DatatypeMismatch, with_first(|it| it.datatype = "FP32".to_owned())),
         ("a type that does not exist", DatatypeMismatch, with_first(|it| it.datatype = "INT63".to_owned())),
-        ("too few values", ContentMismatch, with_first(|it| {
-            it.contents = Some(InferTensorContents { int64_contents: vec![1], ..Default::default() });
-        })),
-        ("values in another field", ContentMismatch, with_first(|it| {
-            it.contents = Some(InferTensorContents { fp32_contents: vec![1.0; 3], ..Default::default() });
-        })),
+        (
+            "too few values",
+            ContentMismatch,
+            with_first(|it| {
+                it.contents = Some(InferTensorContents { int64_contents: vec![1], ..Default::default() });
+            }),
+        ),
+        (
+            "values in another field",
+            ContentMismatch,
+            with_first(|it| {
+                it.contents = Some(InferTensorContents { fp32_contents: vec![1.0; 3], ..Default::default() });
+            }),
+        ),
         ("no values", ContentMismatch, with_first(|it| it.contents = None)),
-        ("raw bytes beside values", ContentMismatch, with(|it| it.raw_input_contents = vec![vec![0; 24].into()])),
+        (
+            "raw bytes beside values",
+            ContentMismatch,
+            with(|it| it.raw_input_contents = vec![vec![0; 24].into()]),
+        ),
         ("an input that does not exist", InvalidField, with_first(|it| it.name = "nonsense".to_owned())),
         ("an input too few", InvalidField, with(|it| drop(it.inputs.pop()))),
         ("another model", ModelNotFound, with(|it| it.model_name = "gpt-none".to_owned())),
@@ -71,7 +83,12 @@ pub async fn tensors_that_do_not_fit_are_refused(stage: &Stage) -> anyhow::Resul
         let found = reason_of(&status);
         // Which of two faults is named first is the server's choice: a broken shape also breaks the contents.
         let either = reason == ShapeMismatch && found == Some(ContentMismatch);
-        ensure!(found == Some(reason) || either, "{what}: {:?} {found:?} {}", status.code(), status.message());
+        ensure!(
+            found == Some(reason) || either,
+            "{what}: {:?} {found:?} {}",
+            status.code(),
+            status.message()
+        );
         let code = if reason == ModelNotFound { Code::NotFound } else { Code::InvalidArgument };
         ensure!(status.code() == code, "{what}: {:?}", status.code());
         if reason != ModelNotFound {

@@ -20,7 +20,8 @@ impl Stage {
         for row in &rows {
             found.push((row.try_get::<String, _>(0)?, row.try_get::<i64, _>(1)?));
         }
-        let found: Vec<(&str, i64)> = found.iter().map(|(account, amount)| (account.as_str(), *amount)).collect();
+        let found: Vec<(&str, i64)> =
+            found.iter().map(|(account, amount)| (account.as_str(), *amount)).collect();
         ensure!(found == expected, "the job's postings are {found:?} instead of {expected:?}");
         self.check_ledger_balance().await
     }

@@ -30,7 +30,11 @@ impl Stage {
             wait::found("the seller's node at the newest block", PATIENCE, || async {
                 let node = self.payment.node().await?;
                 let seen = node.tip.context("no tip")?.height;
-                ensure!(node.synced && seen >= height, "it is at {seen} of {height}, synced: {}", node.synced);
+                ensure!(
+                    node.synced && seen >= height,
+                    "it is at {seen} of {height}, synced: {}",
+                    node.synced
+                );
                 Ok(())
             })
             .await?;
