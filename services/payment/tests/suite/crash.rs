@@ -108,15 +108,19 @@ impl World {
         self.payer.wait_channel_usable(PRICE_MSAT, PATIENCE).await.unwrap();
     }
 
-    /// Waits for the end of a payment, on chain if it comes to that.
+    /// Waits for the end of a payment, on chain if it comes to that: a claim takes a few blocks, and money that is not
+    /// claimed comes back when the HTLC times out, some 160 blocks later.
     async fn wait_end(&self, bolt11: &str) {
         let hash = Payer::payment_hash(bolt11).unwrap();
+        let mut rounds = 0;
         until("the payment's end", async || {
             if self.payer.wait_payment(hash, OFF_CHAIN).await.is_ok() {
                 return Ok(());
             }
-            let blocks = self.bitcoind.mine(10).await.map_err(|error| error.to_string())?;
-            Err(format!("{} blocks more", blocks.len()))
+            rounds += 1;
+            let blocks = if rounds <= 3 { 10 } else { 40 };
+            self.bitcoind.mine(blocks).await.map_err(|error| error.to_string())?;
+            Err(format!("{rounds} rounds of blocks"))
         })
         .await;
     }

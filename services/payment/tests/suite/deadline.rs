@@ -8,18 +8,19 @@ use crate::world::{assert_reason, exclusive, money_back, money_taken};
 #[test]
 fn the_guard_gives_money_back_before_the_deadline() {
     exclusive(async |world| {
-        let kept = world.accepted().await;
-        let claimed_late = world.accepted().await;
-        let deadline = kept.claim_deadline_height.min(claimed_late.claim_deadline_height);
+        // Payers add blocks of their own, at random.
+        let mut holds = [world.accepted().await, world.accepted().await];
+        holds.sort_by_key(|hold| hold.claim_deadline_height);
+        let [claimed_late, kept] = holds;
         let tip = world.app.node.status().tip.height;
 
         // The last height at which a claim is authorised.
-        world.mine(deadline - 2 - tip).await;
+        world.mine(claimed_late.claim_deadline_height - 2 - tip).await;
         world.claim(&claimed_late.invoice_id).await.unwrap();
         money_taken(&world.payer, &claimed_late.bolt11).await;
         assert_eq!(world.get(&kept.invoice_id).await.state(), State::Accepted);
 
-        world.mine(1).await;
+        world.mine(kept.claim_deadline_height - 1 - (claimed_late.claim_deadline_height - 2)).await;
         let released = world.wait_state(&kept.invoice_id, State::Released).await;
         assert_eq!(released.release_reason, "deadline");
         assert_eq!(money_back(&world.payer, &kept.bolt11).await, "recipient_rejected");
