@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ailayer_platform::clock;
 use ailayer_primitives::RequestId;
 use ailayer_store::event_log::Signal;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
@@ -17,9 +19,13 @@ pub struct Channels {
     rows: Rows,
     node: Arc<dyn LightningNode>,
     signal: Signal,
-    /// One order at a time, so that a channel without an order belongs to the order being resumed.
-    opening: Mutex<()>,
+    /// One order at a time, so that a channel without an order belongs to the order being resumed. What is in it was
+    /// begun for a caller who has gone: the node goes on all the same, so the next caller sees it to its end first.
+    opening: Mutex<Option<Opening>>,
 }
+
+/// An order under way: the node opens a channel, and the order learns which.
+type Opening = BoxFuture<'static, Result<UserChannelId, ServiceError>>;
 
 impl Channels {
     /// Channels over a store and a node.
@@ -33,7 +39,10 @@ impl Channels {
     /// repeat takes over a channel that fits and that no order owns, so that nothing is funded, or given away,
     /// twice. A channel that was not funded yet does not survive the crash, and is opened anew.
     pub async fn open(&self, id: RequestId, order: &ChannelOrder) -> Result<UserChannelId, ServiceError> {
-        let _one_at_a_time = self.opening.lock().await;
+        let mut opening = self.opening.lock().await;
+        if let Some(Err(error)) = see_to_its_end(&mut opening).await {
+            tracing::warn!(%error, "a channel whose caller had gone was not opened");
+        }
         let stored = table::get_or_insert_order(&self.rows, id, order, clock::now_ms()).await?;
         if stored.order != *order {
             return Err(ServiceError::IdReused);
@@ -47,19 +56,8 @@ impl Channels {
             table::set_channel(&self.rows, id, orphan).await?;
             return Ok(orphan);
         }
-        match self.node.open_channel(order).await {
-            Ok(channel) => {
-                table::set_channel(&self.rows, id, channel).await?;
-                Ok(channel)
-            }
-            Err(error) => {
-                // Begun or not is certain only for these: then the same request may be tried again.
-                if !matches!(error, NodeError::Failed(_)) {
-                    table::forget_order(&self.rows, id).await?;
-                }
-                Err(error.into())
-            }
-        }
+        *opening = Some(begin(self.rows.clone(), Arc::clone(&self.node), id, order.clone()).boxed());
+        see_to_its_end(&mut opening).await.unwrap_or(Err(ServiceError::Contended))
     }
 
     async fn find_orphan(&self, order: &ChannelOrder) -> Result<Option<UserChannelId>, ServiceError> {
@@ -102,3 +100,34 @@ impl Channels {
         Ok(())
     }
 }
+
+async fn begin(
+    rows: Rows,
+    node: Arc<dyn LightningNode>,
+    id: RequestId,
+    order: ChannelOrder,
+) -> Result<UserChannelId, ServiceError> {
+    match node.open_channel(&order).await {
+        Ok(channel) => {
+            table::set_channel(&rows, id, channel).await?;
+            Ok(channel)
+        }
+        Err(error) => {
+            // Begun or not is certain only for these: then the same request may be tried again.
+            if !matches!(error, NodeError::Failed(_)) {
+                table::forget_order(&rows, id).await?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Waits for an order under way, if there is one. Dropped half way, it leaves the rest to the next caller.
+async fn see_to_its_end(opening: &mut Option<Opening>) -> Option<Result<UserChannelId, ServiceError>> {
+    let outcome = opening.as_mut()?.await;
+    *opening = None;
+    Some(outcome)
+}
+
+#[cfg(test)]
+mod tests;

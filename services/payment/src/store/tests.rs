@@ -13,7 +13,8 @@ async fn connect() -> (Rows, PgConnection) {
 
 /// As when the database restarts: the session with the lock is gone.
 async fn cut_the_session(admin: &mut PgConnection) {
-    let cut = "select pg_terminate_backend(pid, 5000) from pg_locks join pg_database on pg_database.oid = database
+    let cut =
+        "select pg_terminate_backend(pid, 5000) from pg_locks join pg_database on pg_database.oid = database
         where locktype = 'advisory' and granted and datname = current_database()";
     sqlx::query(cut).execute(admin).await.unwrap();
 }

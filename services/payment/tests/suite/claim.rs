@@ -5,7 +5,9 @@ use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
 use uuid::Uuid;
 
-use crate::world::{PRICE_MSAT, assert_reason, money_taken, pay, request, shared};
+use crate::nodes::{PRICE_MSAT, money_back, money_taken, pay};
+use crate::running::{assert_reason, request};
+use crate::world::shared;
 
 #[test]
 fn an_accepted_hold_is_claimed_and_the_payer_has_the_proof() {
@@ -73,7 +75,7 @@ fn claim_and_release_at_once_never_both_win() {
                     world.wait_state(id, State::Claimed).await;
                 }
                 (Err(_), Ok(_)) => {
-                    crate::world::money_back(&world.payer, &accepted.bolt11).await;
+                    money_back(&world.payer, &accepted.bolt11).await;
                     world.wait_state(id, State::Released).await;
                 }
                 both => panic!("{both:?}"),

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::fake_node::{FakeNode, Outcome};
-use crate::world::{PATIENCE, PRICE_MSAT, alone, exclusive, pay};
+use crate::nodes::{PATIENCE, PRICE_MSAT, pay};
+use crate::world::{alone, exclusive};
 
 /// A node and somebody who pays its invoices.
 #[async_trait]

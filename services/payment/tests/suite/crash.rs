@@ -19,9 +19,9 @@ use ailayer_primitives::{AmountMsat, Digest};
 use futures::StreamExt as _;
 use uuid::Uuid;
 
-use crate::world::{
-    PATIENCE, alone, config_text, money_back, money_taken, open_channel, pay, start_payer, until,
-};
+use crate::nodes::{PATIENCE, config_text, money_back, money_taken, open_channel, pay, start_payer};
+use crate::running::until;
+use crate::world::alone;
 
 /// Large enough to be an output of its own on chain.
 const PRICE_MSAT: u64 = 20_000_000;

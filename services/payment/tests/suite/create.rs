@@ -7,7 +7,9 @@ use lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef};
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::world::{PRICE_MSAT, assert_reason, request, shared};
+use crate::nodes::PRICE_MSAT;
+use crate::running::{assert_reason, request};
+use crate::world::shared;
 
 #[test]
 fn an_invoice_commits_to_what_was_asked() {

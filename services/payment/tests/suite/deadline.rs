@@ -3,7 +3,9 @@
 use ailayer_platform::error::ErrorReason;
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
 
-use crate::world::{assert_reason, exclusive, money_back, money_taken};
+use crate::nodes::{money_back, money_taken};
+use crate::running::assert_reason;
+use crate::world::exclusive;
 
 #[test]
 fn the_guard_gives_money_back_before_the_deadline() {

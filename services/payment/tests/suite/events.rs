@@ -9,7 +9,8 @@ use futures::StreamExt as _;
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::world::{Running, assert_reason, hold_invoice, shared};
+use crate::running::{Running, assert_reason, hold_invoice};
+use crate::world::shared;
 
 async fn tombstone(running: &Running) -> String {
     let id = Uuid::new_v4().to_string();

@@ -11,7 +11,9 @@ use ailayer_proto::ailayer::payment::v1::{self as pb, PaymentState};
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::world::{PATIENCE, World, config, exclusive, start_node, until};
+use crate::nodes::{PATIENCE, config, start_node};
+use crate::running::until;
+use crate::world::{World, exclusive};
 
 const AMOUNT_MSAT: u64 = 50_000;
 

@@ -5,7 +5,9 @@ use ailayer_primitives::AmountMsat;
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
 use uuid::Uuid;
 
-use crate::world::{PRICE_MSAT, assert_reason, exclusive, money_back, pay, request, shared, until};
+use crate::nodes::{PRICE_MSAT, money_back, pay};
+use crate::running::{assert_reason, request, until};
+use crate::world::{exclusive, shared};
 
 #[test]
 fn a_released_hold_leaves_the_payers_balance_as_it_was() {

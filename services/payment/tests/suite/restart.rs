@@ -2,7 +2,8 @@
 
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
 
-use crate::world::{exclusive, money_back, money_taken};
+use crate::nodes::{money_back, money_taken};
+use crate::world::exclusive;
 
 #[test]
 fn accepted_holds_survive_a_restart() {

@@ -10,7 +10,9 @@ use ailayer_platform::tasks::{Shutdown, Tasks};
 use ailayer_primitives::{AmountMsat, Digest, Network};
 use uuid::Uuid;
 
-use crate::world::{alone, config, until};
+use crate::nodes::config;
+use crate::running::until;
+use crate::world::alone;
 
 #[test]
 fn the_service_starts_answers_refuses_a_second_copy_and_stops() {

@@ -1,0 +1,112 @@
+//! The service over a fake node, for faults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_devnet::Postgres;
+use ailayer_payment::ports::LightningNode;
+use ailayer_payment::{Config, NAME};
+use ailayer_platform::config::load_from;
+use ailayer_primitives::{AmountMsat, PaymentHash};
+use ailayer_proto::ailayer::payment::v1::{self as pb, HoldInvoiceState as State};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::fake_node::{FakeNode, Outcome};
+use crate::nodes::PRICE_MSAT;
+use crate::running::{Running, until};
+
+/// The service over a fake node and a database of its own.
+pub struct Bench {
+    pub node: Arc<FakeNode>,
+    pub config: Config,
+    running: Option<Running>,
+}
+
+impl Bench {
+    pub async fn new(more: &str) -> Self {
+        let database = Postgres::shared().await.unwrap().create_database().await.unwrap();
+        let text = format!(
+            r#"
+            [payment]
+            network = "regtest"
+            data_dir = "/nowhere"
+            bitcoind_rpc_port = 1
+            bitcoind_rpc_user = ""
+            bitcoind_rpc_password = ""
+            guard_interval = "50ms"
+            lost_settle_time = "200ms"
+            store.url = "{database}"
+            {more}
+            "#
+        );
+        let config: Config = load_from(NAME, Some(&text), []).unwrap();
+        let node = Arc::new(FakeNode::new());
+        let running = Some(Running::start(&config, Arc::clone(&node) as Arc<dyn LightningNode>).await);
+        Self { node, config, running }
+    }
+
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    pub async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+
+    pub async fn start(&mut self) {
+        let node = Arc::clone(&self.node) as Arc<dyn LightningNode>;
+        self.running = Some(Running::start(&self.config, node).await);
+    }
+
+    pub async fn accepted(&self) -> pb::HoldInvoice {
+        let open = self.create(PRICE_MSAT).await;
+        self.node.pay(&open.bolt11);
+        self.wait_state(&open.invoice_id, State::Accepted).await
+    }
+
+    pub async fn database(&self) -> PgConnection {
+        PgConnection::connect(self.config.store.url.expose()).await.unwrap()
+    }
+}
+
+impl std::ops::Deref for Bench {
+    type Target = Running;
+    fn deref(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+}
+
+pub fn hash(invoice: &pb::HoldInvoice) -> PaymentHash {
+    PaymentHash::try_from(invoice.payment_hash.as_slice()).unwrap()
+}
+
+pub fn msat(amount: u64) -> AmountMsat {
+    AmountMsat::try_new(amount).unwrap()
+}
+
+pub async fn wait_outcome(node: &FakeNode, hash: PaymentHash) -> Outcome {
+    until("the payer's outcome", async || node.outcome(hash).ok_or_else(|| "none".to_owned())).await
+}
+
+/// An invoice of somebody else.
+pub fn foreign_invoice(amount_msat: u64, expiry_s: u64) -> String {
+    use bitcoin::hashes::{Hash as _, sha256};
+    use bitcoin::secp256k1::{Secp256k1, SecretKey};
+    use lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+    let preimage = Uuid::new_v4();
+    InvoiceBuilder::new(Currency::Regtest)
+        .description("test".to_owned())
+        .payment_hash(sha256::Hash::hash(preimage.as_bytes()))
+        .payment_secret(PaymentSecret([6; 32]))
+        .duration_since_epoch(Duration::from_secs(ailayer_platform::clock::now_s().0))
+        .expiry_time(Duration::from_secs(expiry_s))
+        .min_final_cltv_expiry_delta(18)
+        .amount_milli_satoshis(amount_msat)
+        .build_signed(|hash| {
+            Secp256k1::new().sign_ecdsa_recoverable(hash, &SecretKey::from_slice(&[4; 32]).unwrap())
+        })
+        .unwrap()
+        .to_string()
+}

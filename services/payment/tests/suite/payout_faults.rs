@@ -1,0 +1,182 @@
+//! What becomes of outgoing payments and channels when the node does not do as it is told.
+
+use std::time::Duration;
+
+use ailayer_payment::ports::{LightningNode, NodeEvent, NodeRecord};
+use ailayer_platform::error::ErrorReason;
+use ailayer_primitives::PaymentHash;
+use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
+use ailayer_proto::ailayer::payment::v1::{self as pb, PaymentState};
+use tonic::Request;
+use uuid::Uuid;
+
+use crate::bench::{Bench, foreign_invoice, msat};
+use crate::nodes::PRICE_MSAT;
+use crate::running::{assert_reason, until};
+use crate::world::alone;
+
+fn hash_of(payment: &pb::Payment) -> PaymentHash {
+    PaymentHash::try_from(payment.payment_hash.as_slice()).unwrap()
+}
+
+#[test]
+fn an_outgoing_payment_ends_by_its_event_and_is_never_sent_twice() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        let bolt11 = foreign_invoice(5_000, 600);
+        let pending = bench.pay(&bolt11, 5_000).await.unwrap();
+        assert_eq!((pending.state(), pending.amount_msat), (PaymentState::Pending, 5_000));
+        bench.wait_payment(&pending.payment_hash, PaymentState::InFlight).await;
+        assert_eq!(bench.pay(&bolt11, 5_000).await.unwrap().state(), PaymentState::InFlight);
+        bench.node.emit(NodeEvent::PaymentFailed {
+            payment_hash: hash_of(&pending),
+            reason: "no_route".to_owned(),
+        });
+        let failed = bench.wait_payment(&pending.payment_hash, PaymentState::Failed).await;
+        assert_eq!(failed.failure_reason, "no_route");
+        assert_eq!(bench.pay(&bolt11, 5_000).await.unwrap(), failed, "failed is for ever");
+        assert_eq!(bench.node.sends(), 1);
+        let ended = bench.events_after(0).await;
+        let ended: Vec<_> = ended.into_iter().filter_map(|event| event.event).collect();
+        assert_eq!(ended, [pb::watch_events_response::Event::PaymentEnded(failed)]);
+    });
+}
+
+#[test]
+fn a_payment_that_was_not_sent_fails_at_once() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        bench.node.set(|faults| faults.no_route = true);
+        let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+        let failed = bench.wait_payment(&pending.payment_hash, PaymentState::Failed).await;
+        assert_eq!(failed.failure_reason, "no_route");
+    });
+}
+
+#[test]
+fn a_payment_of_unknown_outcome_is_not_called_failed() {
+    alone(async || {
+        let mut bench = Bench::new("").await;
+        bench.node.set(|faults| faults.send_unknown = true);
+        let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+        until(
+            "the first attempt",
+            async || {
+                if bench.node.sends() > 0 { Ok(()) } else { Err("none".to_owned()) }
+            },
+        )
+        .await;
+        // It had left all the same. After the restart the node lists nothing, and a second attempt finds no route:
+        // neither is news of the first.
+        bench.node.set(|faults| (faults.send_unknown, faults.no_route) = (false, true));
+        bench.restart().await;
+        until(
+            "the second attempt",
+            async || {
+                if bench.node.sends() > 1 { Ok(()) } else { Err("none".to_owned()) }
+            },
+        )
+        .await;
+        bench.restart().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(bench.payment(&pending.payment_hash).await.state(), PaymentState::Pending);
+        let preimage = [8; 32];
+        let fee = msat(3);
+        bench.node.emit(NodeEvent::PaymentSent { payment_hash: hash_of(&pending), preimage, fee });
+        let succeeded = bench.wait_payment(&pending.payment_hash, PaymentState::Succeeded).await;
+        assert_eq!((succeeded.fee_msat, succeeded.preimage), (3, preimage.to_vec()));
+    });
+}
+
+#[test]
+fn a_payment_the_node_lists_is_in_flight_after_a_restart() {
+    alone(async || {
+        let mut bench = Bench::new("").await;
+        bench.node.set(|faults| faults.send_unknown = true);
+        let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+        until(
+            "the first attempt",
+            async || {
+                if bench.node.sends() > 0 { Ok(()) } else { Err("none".to_owned()) }
+            },
+        )
+        .await;
+        bench.node.list_outgoing(hash_of(&pending), Some(NodeRecord::InFlight));
+        bench.restart().await;
+        bench.wait_payment(&pending.payment_hash, PaymentState::InFlight).await;
+        assert_eq!(bench.node.sends(), 1);
+    });
+}
+
+#[test]
+fn payouts_are_capped_whatever_the_caller_says() {
+    alone(async || {
+        let bench = Bench::new(
+            "max_payment_msat = 10000\nmax_payments_per_hour_msat = 25000\nmax_fee_base_msat = 0\nmax_fee_ppm = 0",
+        )
+        .await;
+        assert_reason(bench.pay(&foreign_invoice(10_001, 600), 1_000_000).await, ErrorReason::InvalidField);
+        assert_reason(bench.pay(&foreign_invoice(5_001, 600), 5_000).await, ErrorReason::InvalidField);
+        let all: Vec<String> = (0..6).map(|_| foreign_invoice(10_000, 600)).collect();
+        let paid = futures::future::join_all(all.iter().map(|bolt11| bench.pay(bolt11, 10_000))).await;
+        assert_eq!(paid.iter().filter(|paid| paid.is_ok()).count(), 2, "25,000 an hour hold two of 10,000");
+        for refused in paid.into_iter().filter(Result::is_err) {
+            assert_reason(refused, ErrorReason::Overloaded);
+        }
+        bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_paid_is_refused() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        let mainnet = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zygspp5qqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqqqsyqcyq5rqwzqfqypqdq5xysxxatsyp3k7enxv4jsxqzpu9qrsgquk0rl77nj30yxdy8j9vdx85fkpmdla2087ne0xh8nhedh8w27kyke0lp53ut353s06fv3qfegext0eh0ymjpf39tuven09sam30g4vgpfna3rh";
+        assert_reason(bench.pay(mainnet, u64::MAX / 10_000).await, ErrorReason::WrongNetwork);
+        assert_reason(bench.pay("lnbcrt1nonsense", 1).await, ErrorReason::InvalidField);
+        let own = bench.create(PRICE_MSAT).await;
+        assert_reason(bench.pay(&own.bolt11, PRICE_MSAT).await, ErrorReason::InvalidField);
+        let short = foreign_invoice(1_000, 1);
+        tokio::time::sleep(Duration::from_millis(2_100)).await;
+        assert_reason(bench.pay(&short, 1_000).await, ErrorReason::InvalidField);
+        let unknown = Request::new(pb::GetPaymentRequest { payment_hash: vec![0; 32] });
+        assert_reason(bench.api.get_payment(unknown).await, ErrorReason::PaymentNotFound);
+    });
+}
+
+#[test]
+fn a_channel_is_opened_once_also_when_the_call_was_cut_off() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        let order = |id: Uuid, amount_sat| pb::OpenChannelRequest {
+            request_id: id.to_string(),
+            peer_node_id: bench.node.node_id().serialize().to_vec(),
+            peer_address: "127.0.0.1:9735".to_owned(),
+            channel_amount_sat: amount_sat,
+            push_amount_msat: 1_000,
+            announce: false,
+        };
+        let open = async |request: &pb::OpenChannelRequest| {
+            let answer = bench.api.open_channel(Request::new(request.clone())).await;
+            answer.map(|answer| answer.into_inner().user_channel_id)
+        };
+        let first = order(Uuid::new_v4(), 50_000);
+        let id = open(&first).await.unwrap();
+        assert_eq!(open(&first).await.unwrap(), id);
+        let other = pb::OpenChannelRequest { channel_amount_sat: 60_000, ..first };
+        assert_reason(open(&other).await, ErrorReason::RequestIdReused);
+
+        bench.node.set(|faults| faults.open_cut_off = true);
+        let cut = order(Uuid::new_v4(), 70_000);
+        assert_reason(open(&cut).await, ErrorReason::Internal);
+        bench.node.set(|faults| faults.open_cut_off = false);
+        open(&cut).await.unwrap();
+        assert_eq!(bench.node.channels().await.unwrap().len(), 2, "taken over, not opened twice");
+
+        let small = order(Uuid::new_v4(), 500);
+        assert_reason(open(&small).await, ErrorReason::InvalidField);
+        let given_away =
+            pb::OpenChannelRequest { push_amount_msat: 50_000_000, ..order(Uuid::new_v4(), 50_000) };
+        assert_reason(open(&given_away).await, ErrorReason::InvalidField);
+    });
+}
