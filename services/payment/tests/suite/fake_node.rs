@@ -45,6 +45,8 @@ pub struct Faults {
     pub send_unknown: bool,
     /// Sends find no route.
     pub no_route: bool,
+    /// Making an invoice takes a while.
+    pub slow_to_make: bool,
     /// Not synced since the start.
     pub unsynced: bool,
     /// Opening a channel begins, and then the call fails.
@@ -60,6 +62,7 @@ struct State {
     outcomes: HashMap<PaymentHash, Outcome>,
     outgoing: HashMap<PaymentHash, NodeRecord>,
     sends: u32,
+    made: u32,
     channels: Vec<Channel>,
     events: VecDeque<NodeEvent>,
 }
@@ -144,6 +147,11 @@ impl FakeNode {
         self.state().sends
     }
 
+    /// How many invoices the node has made.
+    pub fn made(&self) -> u32 {
+        self.state().made
+    }
+
     /// What the node's list says of an outgoing payment; `None` removes it.
     pub fn list_outgoing(&self, hash: PaymentHash, record: Option<NodeRecord>) {
         match record {
@@ -218,7 +226,14 @@ impl LightningNode for FakeNode {
         description_hash: Digest,
         expiry_s: u32,
     ) -> Result<IssuedInvoice, NodeError> {
-        self.state().registered.insert(payment_hash, (amount, NodeRecord::InFlight));
+        if self.state().faults.slow_to_make {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        {
+            let mut state = self.state();
+            state.made += 1;
+            state.registered.insert(payment_hash, (amount, NodeRecord::InFlight));
+        }
         let now = clock::now_s();
         let invoice = InvoiceBuilder::new(Currency::Regtest)
             .description_hash(sha256::Hash::from_byte_array(*description_hash.as_bytes()))

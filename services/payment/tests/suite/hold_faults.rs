@@ -209,6 +209,20 @@ fn the_number_of_open_invoices_is_bounded_also_at_once() {
 }
 
 #[test]
+fn what_a_caller_who_went_away_began_ends_before_the_next_create() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        bench.node.set(|faults| faults.slow_to_make = true);
+        let wanted = request(Uuid::new_v4(), PRICE_MSAT, 60);
+        let gone = tokio::time::timeout(Duration::from_millis(100), bench.try_create(&wanted)).await;
+        assert!(gone.is_err());
+        assert_eq!(bench.get(&wanted.invoice_id).await.state(), State::Intent);
+        assert_eq!(bench.try_create(&wanted).await.unwrap().state(), State::Open);
+        assert_eq!(bench.node.made(), 2, "the first came to its end, and then the second");
+    });
+}
+
+#[test]
 fn kill_switches_refuse_and_leave_the_rest_alone() {
     alone(async || {
         let mut bench = Bench::new("").await;
