@@ -176,8 +176,10 @@ impl Stage {
         if closed.is_empty() {
             return Ok(());
         }
+        self.note("a node that was killed has closed a channel");
         self.open_channels(&closed).await?;
         if closed.iter().any(|payer| std::ptr::eq(*payer, &self.buyer)) {
+            self.account().close_channel();
             self.account().channel_msat = self.outbound_msat(&self.buyer).await?;
         }
         Ok(())
@@ -233,8 +235,16 @@ struct Account {
     earlier_msat: u64,
     /// What the present channel could send when it was new.
     channel_msat: u64,
+    /// What it could send when it was last looked at.
+    last_msat: u64,
     /// Settled, and swallowed by the closing of a channel: an amount that small has no output of its own.
     unpaid_msat: u64,
+}
+
+impl Account {
+    const fn close_channel(&mut self) {
+        self.earlier_msat += self.channel_msat - self.last_msat;
+    }
 }
 
 /// The one file that configures all services.

@@ -6,6 +6,7 @@ pub struct Arguments {
     /// Names the scenarios instead of running them.
     pub list: bool,
     exact: bool,
+    ignored_only: bool,
     filters: Vec<String>,
     skipped: Vec<String>,
 }
@@ -22,6 +23,8 @@ impl Arguments {
             match word.as_str() {
                 "--list" => arguments.list = true,
                 "--exact" => arguments.exact = true,
+                // There are none.
+                "--ignored" => arguments.ignored_only = true,
                 "--skip" => arguments.skipped.extend(words.next()),
                 "--test-threads" | "--format" | "--color" | "--logfile" => drop(words.next()),
                 "--nocapture" | "--no-capture" | "--quiet" | "-q" | "--show-output" | "--include-ignored" => {
@@ -38,6 +41,9 @@ impl Arguments {
     pub fn selects(&self, name: &str) -> bool {
         let hit =
             |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        if self.ignored_only {
+            return false;
+        }
         (self.filters.is_empty() || self.filters.iter().any(hit)) && !self.skipped.iter().any(hit)
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Points are those of MONEY's table: `g` a write of the gateway, `p` of payment, `a` of audit, `r` of the release.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use ailayer_client::gateway::JobState;
 use anyhow::{Context as _, ensure};
@@ -14,6 +17,7 @@ use crate::stage::services::Service;
 
 /// How long a service may take to its crash point.
 const TO_THE_POINT: Duration = Duration::from_secs(30);
+const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services");
 
 /// When a point is passed.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +28,11 @@ enum On {
     Payment,
     /// While a job that was paid is given up.
     Cancellation,
+    /// While the log is anchored in a block.
+    Anchor,
 }
 
-const POINTS: [(Service, On, &str); 23] = [
+const POINTS: [(Service, On, &str); 25] = [
     (Service::Gateway, On::Quote, "gateway.g1.quoted"),
     (Service::Payment, On::Quote, "payment.p2.intent"),
     (Service::Payment, On::Quote, "payment.p2.open"),
@@ -50,6 +56,8 @@ const POINTS: [(Service, On, &str); 23] = [
     (Service::Gateway, On::Cancellation, "gateway.r2.release_called"),
     (Service::Payment, On::Cancellation, "payment.r3.released"),
     (Service::Gateway, On::Cancellation, "gateway.r3.released"),
+    (Service::Audit, On::Anchor, "audit.anchor.signed"),
+    (Service::Audit, On::Anchor, "audit.anchor.broadcast"),
 ];
 
 /// One scenario a point.
@@ -59,7 +67,40 @@ pub fn all() -> Vec<Scenario> {
             Box::pin(crash(stage, service, on, point))
         })
     };
-    POINTS.into_iter().map(scenario).collect()
+    let every_point = Scenario::alone("crashes::every_point_has_a_scenario", every_point_has_a_scenario);
+    [every_point].into_iter().chain(POINTS.into_iter().map(scenario)).collect()
+}
+
+/// A point that somebody adds to a service must not go untested.
+async fn every_point_has_a_scenario() -> anyhow::Result<()> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![PathBuf::from(SERVICES)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() && !path.ends_with("tests") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path)?;
+                found.extend(text.split('"').filter(|literal| is_point(literal)).map(str::to_owned));
+            }
+        }
+    }
+    let tested: BTreeSet<String> = POINTS.iter().map(|(_, _, point)| (*point).to_owned()).collect();
+    ensure!(found == tested, "crash points in the sources: {found:#?}, with scenarios: {tested:#?}");
+    Ok(())
+}
+
+/// `service.row.name`, where a row of MONEY's table is a letter and a number.
+fn is_point(literal: &str) -> bool {
+    let parts: Vec<&str> = literal.split('.').collect();
+    let [service, row, name] = parts.as_slice() else { return false };
+    let number = row.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let is_row =
+        row.len() == number.len() + 1 && !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+    Service::ALL.iter().any(|it| it.name() == *service)
+        && (is_row || *row == "anchor")
+        && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
 }
 
 async fn crash(stage: &Stage, service: Service, on: On, point: &str) -> anyhow::Result<()> {
@@ -67,6 +108,7 @@ async fn crash(stage: &Stage, service: Service, on: On, point: &str) -> anyhow::
         On::Quote => while_quoting(stage, service, point).await,
         On::Payment => while_paid(stage, service, point).await,
         On::Cancellation => while_giving_up(stage, service, point).await,
+        On::Anchor => while_anchoring(stage, service, point).await,
     }
 }
 
@@ -126,4 +168,19 @@ async fn while_giving_up(stage: &Stage, service: Service, point: &str) -> anyhow
         }
         Ending::Settled(_) => anyhow::bail!("a job that was given up was settled"),
     }
+}
+
+/// The signed transaction is stored before it is sent, so the same one is sent again and the proof comes.
+async fn while_anchoring(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
+    stage.arm(service, point).await?;
+    let deal = stage.buy().await?;
+    // An anchor that is still on its way is confirmed first. A block or two do not hurt the hold.
+    let began = Instant::now();
+    while stage.process_of(service).process().is_running() && began.elapsed() < TO_THE_POINT {
+        stage.mine(1).await?;
+    }
+    stage.wait_for_crash(service, TO_THE_POINT).await?;
+    stage.restart(service).await?;
+    stage.expect_settled(&deal).await?;
+    stage.anchored(&deal).await.map(drop)
 }

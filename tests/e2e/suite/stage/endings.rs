@@ -125,8 +125,7 @@ impl Stage {
 
     fn channel_closed(&self, deal: &Deal, paid_msat: u64, unpaid_msat: u64) {
         let mut account = self.account();
-        account.earlier_msat += account.channel_msat - deal.before_msat + paid_msat;
-        account.channel_msat = 0;
+        account.last_msat = deal.before_msat - paid_msat;
         account.unpaid_msat += unpaid_msat;
     }
 

@@ -94,7 +94,11 @@ impl Stage {
     /// What a payer can send.
     pub async fn outbound_msat(&self, payer: &Payer) -> anyhow::Result<u64> {
         payer.wait_channel_usable(MAX_PRICE_MSAT, PATIENCE).await?;
-        Ok(payer.balances().await?.outbound_msat)
+        let outbound_msat = payer.balances().await?.outbound_msat;
+        if std::ptr::eq(payer, &self.buyer) {
+            self.account().last_msat = outbound_msat;
+        }
+        Ok(outbound_msat)
     }
 
     /// The buyer locks the money.
