@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use ailayer_client::ErrorReason;
 use ailayer_platform::error::Failure;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use futures::stream::{self, BoxStream, StreamExt as _};
@@ -64,7 +65,14 @@ impl Watcher {
             if self.ended {
                 return None;
             }
-            match history::after(self.gateway.jobs.store().pool(), self.record.job_id, self.seen).await {
+            let shutdown = self.gateway.shutdown.clone();
+            // Going down is looked at first: the database may go away with us, and is not what ended the stream.
+            let read = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Some(Err(self.going_down())),
+                read = history::after(self.gateway.jobs.store().pool(), self.record.job_id, self.seen) => read,
+            };
+            match read {
                 Ok(events) if events.is_empty() => {}
                 Ok(events) => {
                     self.pending = events.into();
@@ -76,15 +84,16 @@ impl Watcher {
                 }
             }
             tokio::select! {
-                () = self.gateway.shutdown.cancelled() => {
-                    self.ended = true;
-                    let reason = ailayer_client::ErrorReason::ShuttingDown;
-                    return Some(Err(Failure::new(reason, "the gateway is going down; watch again")));
-                }
+                () = shutdown.cancelled() => return Some(Err(self.going_down())),
                 () = self.changes.of(self.record.job_id) => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }
+    }
+
+    fn going_down(&mut self) -> Failure {
+        self.ended = true;
+        Failure::new(ErrorReason::ShuttingDown, "the gateway is going down; watch again")
     }
 }
 

@@ -35,7 +35,8 @@ pub struct StoredAnswer {
 /// Writes what was decided on `before`. None if the row is no longer in the state or version it was decided on; then
 /// nothing is written.
 ///
-/// The job is due at once afterwards, at its expiry while QUOTED, and never again in a terminal state.
+/// The job is due at once afterwards, at its expiry while QUOTED, and never again in a terminal state. The input of a
+/// job that gives money back will never run and goes at once: whoever quotes and cancels must not fill our disk.
 pub async fn write_in_tx(
     tx: &mut Tx,
     before: &JobRecord,
@@ -53,7 +54,8 @@ pub async fn write_in_tx(
             started_unix_ms = coalesce($12, started_unix_ms), completed_unix_ms = $13, release_reason = $14,
             output = coalesce($15, output), output_digest = coalesce($16, output_digest),
             receipt = coalesce($17, receipt), leaf_index = coalesce($18, leaf_index),
-            taken_msat = coalesce($19, taken_msat), closing = coalesce($20, closing)
+            taken_msat = coalesce($19, taken_msat), closing = coalesce($20, closing),
+            input = case when $4 = 'RELEASING' then null else input end
          where job_id = $1 and state = $2 and version = $3",
     )
     .bind(before.job_id.uuid())
