@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use ailayer_platform::config::{ConfigError, PlatformConfig};
 use serde::Deserialize;
 
+use crate::domain::settings::ServiceLimits;
+
 /// Names the shared library where the configuration does not.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
@@ -108,6 +110,15 @@ impl Config {
             }
         }
         self.library().map(drop)
+    }
+
+    /// What models get whose files do not say.
+    pub const fn service_limits(&self) -> ServiceLimits {
+        ServiceLimits {
+            queue_entries: self.queue_capacity,
+            queue_bytes: self.queue_bytes,
+            max_batch_rows: self.max_batch_rows,
+        }
     }
 
     /// Where ONNX Runtime's library is.

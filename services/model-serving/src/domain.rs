@@ -6,6 +6,7 @@ pub mod input_error;
 pub mod manifest;
 pub mod model;
 pub mod queue;
+pub mod settings;
 pub mod shape;
 pub mod signature;
 pub mod tensor;
