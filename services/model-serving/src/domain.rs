@@ -1,5 +1,6 @@
 //! The rules of serving, free of sockets, clocks and vendor code.
 
+pub mod call;
 pub mod datatype;
 pub mod embedding;
 pub mod input_error;
@@ -9,5 +10,6 @@ pub mod queue;
 pub mod settings;
 pub mod shape;
 pub mod signature;
+pub mod statistics;
 pub mod tensor;
 pub mod text;

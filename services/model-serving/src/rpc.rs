@@ -15,6 +15,7 @@ use crate::error::ServeError;
 use crate::model::{Model, Timing};
 use crate::telemetry::Metrics;
 
+mod call_context;
 mod convert;
 mod embed;
 mod inference_service;

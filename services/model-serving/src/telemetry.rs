@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use ailayer_platform::telemetry::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+mod distributions;
+mod model_metrics;
+
+use distributions::distributions;
+pub use model_metrics::ModelMetrics;
+
 /// The instruments of the service.
 #[derive(Debug)]
 pub struct Metrics {
