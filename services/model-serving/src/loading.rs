@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::domain::manifest::{EmbeddingManifest, Manifest};
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
+use crate::domain::settings::ModelSettings;
 use crate::model::{EngineWorker, Model, Run, RunOutputs, TextPart, TextWorker};
 use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, SessionError, TextEncoder};
 use crate::repository::{self, RepositoryError, VersionFolder};
@@ -67,6 +68,8 @@ impl Loader {
         if let Some(tensor) = onnx_file::external_tensor(&files.model)? {
             return Err(LoadError::ExternalData(tensor));
         }
+        let limits = self.config.service_limits();
+        let settings = ModelSettings::for_manifest(files.manifest.clone(), &limits);
         let mut session = self.engine.load(&files.model, cancel)?;
         let text = match files.manifest {
             Manifest::Tensor => None,
@@ -83,7 +86,7 @@ impl Loader {
         };
         let signature = session.signature().clone();
         let engine = engine_worker(session, self.queue_limits())?;
-        Ok(Model::new(info, signature, engine, text))
+        Ok(Model::new(info, signature, settings, engine, text))
     }
 
     fn text_part(

@@ -1,18 +1,22 @@
 //! A loaded model version: its worker threads, and what may be asked of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::manifest::EmbeddingManifest;
 use crate::domain::model::{ModelInfo, TextLimits};
+use crate::domain::settings::ModelSettings;
 use crate::domain::signature::Signature;
 use crate::domain::tensor::NamedTensor;
 use crate::domain::text::EncodedText;
 use crate::error::ServeError;
 use crate::ports::{EncoderError, SessionError};
+use crate::telemetry::ModelMetrics;
 use crate::worker::Worker;
 
 mod embed;
 mod infer;
+mod run_texts;
 mod tokenize;
 
 /// The batches of one call, run one after the other, and the outputs wanted of each.
@@ -35,6 +39,8 @@ pub type TextWorker = Worker<Vec<String>, Result<Vec<EncodedText>, EncoderError>
 pub struct Model {
     info: ModelInfo,
     signature: Signature,
+    settings: ModelSettings,
+    metrics: Arc<ModelMetrics>,
     engine: EngineWorker,
     text: Option<TextPart>,
 }
@@ -55,7 +61,7 @@ pub struct TextPart {
 }
 
 /// What a call cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Time in the engine's queue.
     pub queue_time: Duration,
@@ -65,13 +71,15 @@ pub struct Timing {
 
 impl Model {
     /// Puts the parts together.
-    pub const fn new(
+    pub fn new(
         info: ModelInfo,
         signature: Signature,
+        settings: ModelSettings,
         engine: EngineWorker,
         text: Option<TextPart>,
     ) -> Self {
-        Self { info, signature, engine, text }
+        let metrics = Arc::new(ModelMetrics::new(&info.id));
+        Self { info, signature, settings, metrics, engine, text }
     }
 
     /// What a client may know.
@@ -82,6 +90,16 @@ impl Model {
     /// What the graph takes and gives.
     pub const fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// How it is run.
+    pub const fn settings(&self) -> &ModelSettings {
+        &self.settings
+    }
+
+    /// What it did so far.
+    pub const fn metrics(&self) -> &Arc<ModelMetrics> {
+        &self.metrics
     }
 
     /// The calls that wait for the engine.

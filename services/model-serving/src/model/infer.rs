@@ -1,6 +1,7 @@
 //! Tensors in, tensors out.
 
 use super::{Model, Run, Timing};
+use crate::domain::call::CallContext;
 use crate::domain::tensor::NamedTensor;
 use crate::domain::text::check_token_ids;
 use crate::error::ServeError;
@@ -20,6 +21,7 @@ impl Model {
         &self,
         inputs: Vec<NamedTensor>,
         outputs: Vec<String>,
+        _context: &CallContext,
     ) -> Result<Inferred, ServeError> {
         if let Some(text) = &self.text {
             let ids = inputs.iter().enumerate().find(|(_, input)| input.name == text.manifest.ids);

@@ -5,12 +5,13 @@ use tonic::Status;
 
 use super::Rpc;
 use super::convert::{InferCall, decode_infer, encode_outputs};
+use crate::domain::call::CallContext;
 
 pub(super) async fn model_infer(rpc: &Rpc, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
     let (name, version) = (request.model_name.clone(), request.model_version.clone());
     rpc.with_model("ModelInfer", &name, &version, async |model| {
         let InferCall { id, inputs, outputs, raw } = decode_infer(request, model.signature())?;
-        let inferred = model.infer(inputs, outputs).await?;
+        let inferred = model.infer(inputs, outputs, &CallContext::default()).await?;
         rpc.measure(model, inferred.timing);
         let (outputs, raw_output_contents) = encode_outputs(inferred.outputs, raw);
         Ok(ModelInferResponse {
