@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A data type of the Open Inference Protocol that every part of the service can carry.
 ///
-/// FP16, BF16 and BYTES are not among them: a model that needs one is refused when it is loaded.
+/// These are all the protocol has; engines know more, and a model that needs one is refused when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Datatype {
     /// One byte, 0 or 1.
@@ -26,15 +26,21 @@ pub enum Datatype {
     Uint32,
     /// Unsigned, 8 bytes.
     Uint64,
+    /// IEEE 754, 2 bytes. Raw only on the wire.
+    Fp16,
+    /// The upper half of an FP32, 2 bytes. Raw only on the wire.
+    Bf16,
     /// IEEE 754, 4 bytes.
     Fp32,
     /// IEEE 754, 8 bytes.
     Fp64,
+    /// Strings; raw, each behind its length as a little-endian u32.
+    Bytes,
 }
 
 impl Datatype {
     /// Every data type.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Bool,
         Self::Int8,
         Self::Int16,
@@ -44,8 +50,11 @@ impl Datatype {
         Self::Uint16,
         Self::Uint32,
         Self::Uint64,
+        Self::Fp16,
+        Self::Bf16,
         Self::Fp32,
         Self::Fp64,
+        Self::Bytes,
     ];
 
     /// The protocol's name, e.g. `FP32`.
@@ -60,19 +69,28 @@ impl Datatype {
             Self::Uint16 => "UINT16",
             Self::Uint32 => "UINT32",
             Self::Uint64 => "UINT64",
+            Self::Fp16 => "FP16",
+            Self::Bf16 => "BF16",
             Self::Fp32 => "FP32",
             Self::Fp64 => "FP64",
+            Self::Bytes => "BYTES",
         }
     }
 
-    /// The bytes of one element.
-    pub const fn size(self) -> usize {
+    /// The bytes of one element; none for strings, whose elements vary.
+    pub const fn size(self) -> Option<usize> {
         match self {
-            Self::Bool | Self::Int8 | Self::Uint8 => 1,
-            Self::Int16 | Self::Uint16 => 2,
-            Self::Int32 | Self::Uint32 | Self::Fp32 => 4,
-            Self::Int64 | Self::Uint64 | Self::Fp64 => 8,
+            Self::Bool | Self::Int8 | Self::Uint8 => Some(1),
+            Self::Int16 | Self::Uint16 | Self::Fp16 | Self::Bf16 => Some(2),
+            Self::Int32 | Self::Uint32 | Self::Fp32 => Some(4),
+            Self::Int64 | Self::Uint64 | Self::Fp64 => Some(8),
+            Self::Bytes => None,
         }
+    }
+
+    /// True if `InferTensorContents` has no field for it, so that it only goes raw.
+    pub const fn is_raw_only(self) -> bool {
+        matches!(self, Self::Fp16 | Self::Bf16)
     }
 }
 

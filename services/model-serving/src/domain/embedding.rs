@@ -28,7 +28,7 @@ pub fn rows_of(output: Tensor, rows: usize, dimensions: usize) -> Result<Vec<Vec
     let (shape, data) = output.into_parts();
     let expected = [rows, dimensions].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
     let values = match data {
-        TensorData::Fp32(values) if shape == expected => values,
+        TensorData::Fp32(values) if shape == expected => values.into_vec(),
         other => {
             let actual = format!("{} {shape:?}", other.datatype());
             return Err(EmbeddingError::Output { actual, rows, dimensions });
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn tensor(shape: [i64; 2], values: &[f32]) -> Tensor {
-        Tensor::try_new(shape.to_vec(), TensorData::Fp32(values.to_vec())).unwrap()
+        Tensor::try_new(shape.to_vec(), values.to_vec().into()).unwrap()
     }
 
     #[test]

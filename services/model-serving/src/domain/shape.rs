@@ -16,6 +16,9 @@ pub enum ShapeError {
     Overflow,
 }
 
+/// The bytes of a string's length, raw.
+const STRING_PREFIX: usize = 4;
+
 /// The product of the dimensions; 1 for a scalar.
 pub fn element_count(shape: &[i64]) -> Result<usize, ShapeError> {
     let mut count = 1_usize;
@@ -29,9 +32,10 @@ pub fn element_count(shape: &[i64]) -> Result<usize, ShapeError> {
     Ok(count)
 }
 
-/// The bytes a tensor of this shape fills.
+/// The bytes a tensor of this shape fills, raw; for strings the least they fill, which is their lengths.
 pub fn byte_count(shape: &[i64], datatype: Datatype) -> Result<usize, ShapeError> {
-    element_count(shape)?.checked_mul(datatype.size()).ok_or(ShapeError::Overflow)
+    let size = datatype.size().unwrap_or(STRING_PREFIX);
+    element_count(shape)?.checked_mul(size).ok_or(ShapeError::Overflow)
 }
 
 /// True if the shape has the declared rank and sizes; -1 in the declaration takes any size.

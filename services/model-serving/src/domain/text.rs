@@ -112,7 +112,7 @@ pub fn pad(
             rows.iter().flat_map(|text| (0..width).map(|position| value(text, position))).collect();
         // Both are bounded by the limits of a call and of a manifest, far below i64.
         let shape = [rows.len(), width].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
-        Tensor::try_new(shape.to_vec(), TensorData::Int64(values))
+        Tensor::try_new(shape.to_vec(), values.into())
             .map(|tensor| NamedTensor { name: name.to_owned(), tensor })
     };
     let mut inputs = vec![

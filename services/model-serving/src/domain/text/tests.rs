@@ -50,7 +50,7 @@ fn a_cut_text_is_refused_unless_wanted() {
 
 #[test]
 fn token_ids_stay_in_the_vocabulary() {
-    let ids = |values: Vec<i64>| Tensor::try_new(vec![1, 2], TensorData::Int64(values)).unwrap();
+    let ids = |values: Vec<i64>| Tensor::try_new(vec![1, 2], values.into()).unwrap();
     assert!(check_token_ids(0, &ids(vec![0, 9]), 10, 2).is_ok());
     for bad in [-1, 10, i64::MIN, i64::MAX] {
         assert!(
@@ -66,8 +66,8 @@ fn pads_to_the_longest_row() {
     let inputs = pad(&[encoded(1), encoded(3)], &[1, 0], &manifest()).unwrap();
     let values: Vec<_> =
         inputs.iter().map(|input| (input.name.as_str(), input.tensor.data().clone())).collect();
-    assert_eq!(values[0], ("ids", TensorData::Int64(vec![1, 2, 3, 1, 0, 0])));
-    assert_eq!(values[1], ("mask", TensorData::Int64(vec![1, 1, 1, 1, 0, 0])));
+    assert_eq!(values[0], ("ids", vec![1, 2, 3, 1, 0, 0_i64].into()));
+    assert_eq!(values[1], ("mask", vec![1, 1, 1, 1, 0, 0_i64].into()));
     assert_eq!(inputs[0].tensor.shape(), [2, 3]);
 }
 

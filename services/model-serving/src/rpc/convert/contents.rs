@@ -1,13 +1,16 @@
 //! `InferTensorContents`: typed values, several data types sharing a field.
 
 use ailayer_proto::inference::InferTensorContents;
+use bytes::Bytes;
 
 use crate::domain::datatype::Datatype;
-use crate::domain::tensor::TensorData;
+use crate::domain::tensor::{Element, TensorData, Values};
 
 /// The field of the message that holds values of a data type.
 const fn field_of(datatype: Datatype) -> &'static str {
     match datatype {
+        Datatype::Bytes => "bytes_contents",
+        Datatype::Fp16 | Datatype::Bf16 => "raw contents",
         Datatype::Bool => "bool_contents",
         Datatype::Int8 | Datatype::Int16 | Datatype::Int32 => "int_contents",
         Datatype::Int64 => "int64_contents",
@@ -52,47 +55,56 @@ pub(super) fn from_contents(
         }
     }
     match datatype {
-        Datatype::Bool => Ok(TensorData::Bool(contents.bool_contents)),
-        Datatype::Int8 => narrow(datatype, contents.int_contents).map(TensorData::Int8),
-        Datatype::Int16 => narrow(datatype, contents.int_contents).map(TensorData::Int16),
-        Datatype::Int32 => Ok(TensorData::Int32(contents.int_contents)),
-        Datatype::Int64 => Ok(TensorData::Int64(contents.int64_contents)),
-        Datatype::Uint8 => narrow(datatype, contents.uint_contents).map(TensorData::Uint8),
-        Datatype::Uint16 => narrow(datatype, contents.uint_contents).map(TensorData::Uint16),
-        Datatype::Uint32 => Ok(TensorData::Uint32(contents.uint_contents)),
-        Datatype::Uint64 => Ok(TensorData::Uint64(contents.uint64_contents)),
-        Datatype::Fp32 => Ok(TensorData::Fp32(contents.fp32_contents)),
-        Datatype::Fp64 => Ok(TensorData::Fp64(contents.fp64_contents)),
+        Datatype::Bool => Ok(contents.bool_contents.into()),
+        Datatype::Int8 => narrow::<_, i8>(datatype, contents.int_contents),
+        Datatype::Int16 => narrow::<_, i16>(datatype, contents.int_contents),
+        Datatype::Int32 => Ok(contents.int_contents.into()),
+        Datatype::Int64 => Ok(contents.int64_contents.into()),
+        Datatype::Uint8 => narrow::<_, u8>(datatype, contents.uint_contents),
+        Datatype::Uint16 => narrow::<_, u16>(datatype, contents.uint_contents),
+        Datatype::Uint32 => Ok(contents.uint_contents.into()),
+        Datatype::Uint64 => Ok(contents.uint64_contents.into()),
+        Datatype::Fp32 => Ok(contents.fp32_contents.into()),
+        Datatype::Fp64 => Ok(contents.fp64_contents.into()),
+        Datatype::Bytes => {
+            TensorData::from_strings(&contents.bytes_contents).map_err(|error| error.to_string())
+        }
+        // The protocol has no field for them.
+        Datatype::Fp16 | Datatype::Bf16 => Err(format!("{datatype} goes raw only")),
     }
 }
 
-fn narrow<W: Copy + std::fmt::Display, N: TryFrom<W>>(
+fn narrow<W: Copy + std::fmt::Display, N: Element + TryFrom<W>>(
     datatype: Datatype,
     values: Vec<W>,
-) -> Result<Vec<N>, String> {
+) -> Result<TensorData, String> {
     let fit = |value: W| N::try_from(value).map_err(|_| format!("{value} does not fit {datatype}"));
-    values.into_iter().map(fit).collect()
+    values.into_iter().map(fit).collect::<Result<Vec<N>, _>>().map(TensorData::from)
 }
 
-/// Puts values into the field of their data type.
+/// Puts values into the field of their data type. The protocol has none for FP16 and BF16: those are left out.
 pub(super) fn to_contents(data: TensorData) -> InferTensorContents {
     let mut contents = InferTensorContents::default();
     match data {
-        TensorData::Bool(values) => contents.bool_contents = values,
+        TensorData::Bool(values) => contents.bool_contents = values.into_vec(),
         TensorData::Int8(values) => contents.int_contents = widen(values),
         TensorData::Int16(values) => contents.int_contents = widen(values),
-        TensorData::Int32(values) => contents.int_contents = values,
-        TensorData::Int64(values) => contents.int64_contents = values,
+        TensorData::Int32(values) => contents.int_contents = values.into_vec(),
+        TensorData::Int64(values) => contents.int64_contents = values.into_vec(),
         TensorData::Uint8(values) => contents.uint_contents = widen(values),
         TensorData::Uint16(values) => contents.uint_contents = widen(values),
-        TensorData::Uint32(values) => contents.uint_contents = values,
-        TensorData::Uint64(values) => contents.uint64_contents = values,
-        TensorData::Fp32(values) => contents.fp32_contents = values,
-        TensorData::Fp64(values) => contents.fp64_contents = values,
+        TensorData::Uint32(values) => contents.uint_contents = values.into_vec(),
+        TensorData::Uint64(values) => contents.uint64_contents = values.into_vec(),
+        TensorData::Fp32(values) => contents.fp32_contents = values.into_vec(),
+        TensorData::Fp64(values) => contents.fp64_contents = values.into_vec(),
+        TensorData::Bytes(strings) => {
+            contents.bytes_contents = strings.into_iter().map(Bytes::from).collect();
+        }
+        TensorData::Fp16(_) | TensorData::Bf16(_) => {}
     }
     contents
 }
 
-fn widen<N, W: From<N>>(values: Vec<N>) -> Vec<W> {
-    values.into_iter().map(W::from).collect()
+fn widen<N: Element, W: From<N>>(values: Values<N>) -> Vec<W> {
+    values.iter().copied().map(W::from).collect()
 }

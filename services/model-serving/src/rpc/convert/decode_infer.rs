@@ -80,7 +80,7 @@ fn decode_input(
         }
         Some(bytes) => {
             let field = format!("raw_input_contents[{index}]");
-            let data = decode_raw(spec, &input.shape, &bytes);
+            let data = decode_raw(spec, &input.shape, bytes);
             (field, data)
         }
         None => {
@@ -97,12 +97,9 @@ fn decode_input(
         .map_err(|detail| contents_error(&field, detail))
 }
 
-fn decode_raw(spec: &TensorSpec, shape: &[i64], bytes: &[u8]) -> Result<TensorData, String> {
-    let expected = shape::byte_count(shape, spec.datatype).map_err(|error| error.to_string())?;
-    if bytes.len() != expected {
-        return Err(format!("{} bytes, the shape has {expected}", bytes.len()));
-    }
-    TensorData::from_le_bytes(spec.datatype, bytes).map_err(|error| error.to_string())
+fn decode_raw(spec: &TensorSpec, shape: &[i64], bytes: Bytes) -> Result<TensorData, String> {
+    let count = shape::element_count(shape).map_err(|error| error.to_string())?;
+    TensorData::from_raw(spec.datatype, count, bytes).map_err(|error| error.to_string())
 }
 
 fn contents_error(field: &str, detail: String) -> InputError {

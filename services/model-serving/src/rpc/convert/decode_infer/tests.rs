@@ -66,10 +66,10 @@ fn decodes_both_encodings() {
     assert!(!call.raw);
     assert_eq!(call.id, "7");
     assert_eq!(call.outputs, ["x", "y"]);
-    assert_eq!(call.inputs[1].tensor.data(), &TensorData::Int8(vec![-128]));
+    assert_eq!(call.inputs[1].tensor.data(), &TensorData::from(vec![-128_i8]));
     let call = decode_infer(raw(), &signature()).unwrap();
     assert!(call.raw);
-    assert_eq!(call.inputs[1].tensor.data(), &TensorData::Int8(vec![-1]));
+    assert_eq!(call.inputs[1].tensor.data(), &TensorData::from(vec![-1_i8]));
 }
 
 #[test]
@@ -238,7 +238,7 @@ proptest! {
     #[test]
     fn encoding_is_decoding_backwards(bytes in proptest::collection::vec(any::<u8>(), 1..9), raw: bool) {
         let shape = vec![i64::try_from(bytes.len()).unwrap()];
-        let data = TensorData::from_le_bytes(Datatype::Int8, &bytes).unwrap();
+        let data = TensorData::from_raw(Datatype::Int8, bytes.len(), bytes.into()).unwrap();
         let tensor = Tensor::try_new(shape, data).unwrap();
         let sent = NamedTensor { name: "b".to_owned(), tensor };
         let (outputs, raw_contents) = encode_outputs(vec![sent.clone()], raw);
