@@ -82,6 +82,7 @@ impl Loader {
             id: folder.id.clone(),
             digest: files.digest,
             execution_provider: session.execution_provider(),
+            properties: session.properties(),
             text: text.as_ref().map(|part| part.limits),
         };
         let signature = session.signature().clone();

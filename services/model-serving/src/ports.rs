@@ -1,5 +1,6 @@
 //! What serving needs from an inference engine and from a tokenizer.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use crate::cancel::CancelToken;
@@ -18,6 +19,11 @@ pub trait InferenceEngine: Send + Sync {
 pub trait InferenceSession: Send {
     /// What the graph takes and gives.
     fn signature(&self) -> &Signature;
+
+    /// What the model file says about itself, under names that begin with `onnx.`; of bounded size.
+    fn properties(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// The execution provider that runs the graph, e.g. `CPUExecutionProvider`.
     fn execution_provider(&self) -> &'static str;

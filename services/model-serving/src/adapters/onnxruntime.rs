@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::cancel::CancelToken;
 use crate::ports::{EngineError, InferenceEngine, InferenceSession};
 
+mod metadata;
 mod session;
 mod values;
 

@@ -1,5 +1,6 @@
 //! What is known about a model version.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -55,6 +56,8 @@ pub struct ModelInfo {
     pub digest: Digest,
     /// The execution provider that runs it.
     pub execution_provider: &'static str,
+    /// What the model file says about itself, under names that begin with `onnx.`.
+    pub properties: BTreeMap<String, String>,
     /// The limits of a text model; none for a model that takes only tensors.
     pub text: Option<TextLimits>,
 }

@@ -21,6 +21,7 @@ pub(super) async fn model_metadata(
         let info = model.info();
         let properties =
             [("digest", info.digest.to_string()), ("execution_provider", info.execution_provider.to_owned())];
+        let said = info.properties.iter().map(|(key, value)| (key.clone(), value.clone()));
         Ok(ModelMetadataResponse {
             name: info.id.name.clone(),
             versions: rpc.catalog().ready_versions(&info.id.name).iter().map(ToString::to_string).collect(),
@@ -30,6 +31,7 @@ pub(super) async fn model_metadata(
             properties: properties
                 .into_iter()
                 .map(|(key, value)| (key.to_owned(), value))
+                .chain(said)
                 .collect::<HashMap<_, _>>(),
         })
     })

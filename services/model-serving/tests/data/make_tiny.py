@@ -29,14 +29,16 @@ def constant(name, values):
     return numpy_helper.from_array(np.asarray(values), name)
 
 
-# One identity a data type that is served: what goes in comes out.
-TYPES = "BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 FLOAT DOUBLE".split()
-write(
-    "identities",
-    [helper.make_node("Identity", [f"in_{t}"], [f"out_{t}"]) for t in TYPES],
-    [tensor(f"in_{t}", getattr(TensorProto, t), [None]) for t in TYPES],
-    [tensor(f"out_{t}", getattr(TensorProto, t), [None]) for t in TYPES],
-)
+# One identity a data type that is served: what goes in comes out. FP16 and BF16 cannot go typed.
+TYPES = "BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 FLOAT16 BFLOAT16 FLOAT DOUBLE STRING".split()
+TYPED = [t for t in TYPES if "FLOAT16" not in t]
+for name, types in [("identities", TYPES), ("identities_typed", TYPED)]:
+    write(
+        name,
+        [helper.make_node("Identity", [f"in_{t}"], [f"out_{t}"]) for t in types],
+        [tensor(f"in_{t}", getattr(TensorProto, t), [None]) for t in types],
+        [tensor(f"out_{t}", getattr(TensorProto, t), [None]) for t in types],
+    )
 
 # sum = a + b, both FP32 [-1, 2]; and a second output.
 write(
@@ -90,13 +92,43 @@ poisoned = table.copy()
 poisoned[VOCABULARY - 1] = np.nan
 embedder("embed_poisoned", poisoned)
 
-# FP16 is not served.
+# Typed contents cannot carry FP16: a graph that takes FP32 and answers FP16.
 write(
     "half",
-    [helper.make_node("Identity", ["x"], ["y"])],
-    [tensor("x", TensorProto.FLOAT16, [1])],
-    [tensor("y", TensorProto.FLOAT16, [1])],
+    [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16), helper.make_node("Identity", ["x"], ["z"])],
+    [tensor("x", TensorProto.FLOAT, [None])],
+    [tensor("y", TensorProto.FLOAT16, [None]), tensor("z", TensorProto.FLOAT, [None])],
 )
+
+# Strings in rows of two.
+write(
+    "strings",
+    [helper.make_node("Identity", ["text"], ["echo"])],
+    [tensor("text", TensorProto.STRING, [None, 2])],
+    [tensor("echo", TensorProto.STRING, [None, 2])],
+)
+
+# The protocol has tensors, no sequences of them.
+write(
+    "sequence",
+    [helper.make_node("SequenceConstruct", ["x"], ["y"])],
+    [tensor("x", TensorProto.FLOAT, [1])],
+    [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [1])],
+)
+
+# What a graph says about itself.
+described = write(
+    "described",
+    [helper.make_node("Identity", ["x"], ["y"])],
+    [tensor("x", TensorProto.FLOAT, [None])],
+    [tensor("y", TensorProto.FLOAT, [None])],
+)
+described.producer_name = "make_tiny"
+described.doc_string = "Gives back what it gets."
+described.domain = "test.ailayer"
+described.model_version = 7
+helper.set_model_props(described, {"author": "nobody", "licence": "none"})
+(HERE / "described.onnx").write_bytes(described.SerializeToString(deterministic=True))
 
 # Its weights would be read from another file.
 weight = numpy_helper.from_array(np.float32([1, 2]), "weight")

@@ -24,7 +24,7 @@ async fn until_model_ready(service: &mut Running, name: &str) {
 async fn broken_models_are_reported_and_the_others_serve() {
     let repository = Repository::new();
     repository.add("corrupt", "a-corrupt", "1");
-    repository.add("half", "b-half", "1");
+    repository.add("sequence", "b-sequence", "1");
     repository.add("external", "c-external", "1");
     std::fs::remove_file(repository.add("add", "d-missing", "1").join("model.onnx")).unwrap();
     for (name, from, to) in [
@@ -47,7 +47,7 @@ async fn broken_models_are_reported_and_the_others_serve() {
     let page = service.page("/readyz").await;
     for (name, reason) in [
         ("a-corrupt", "not an ONNX file"),
-        ("b-half", "'x' is Tensor<f16>"),
+        ("b-sequence", "tensor 'y' is Sequence"),
         ("c-external", "tensor 'weight' in another file"),
         ("d-missing", "model.onnx: No such file"),
         ("e-key", "model.toml: key 'dimensoins'"),

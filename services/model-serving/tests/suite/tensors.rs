@@ -27,18 +27,23 @@ fn every_type() -> Vec<(&'static str, &'static str, InferTensorContents)> {
         ("UINT64", "UINT64", contents(|c| c.uint64_contents = vec![0, u64::MAX])),
         ("FLOAT", "FP32", contents(|c| c.fp32_contents = vec![f32::MIN_POSITIVE, f32::INFINITY])),
         ("DOUBLE", "FP64", contents(|c| c.fp64_contents = vec![-0.0, f64::MAX])),
+        (
+            "STRING",
+            "BYTES",
+            contents(|c| c.bytes_contents = vec![Bytes::new(), Bytes::from_static("zwölf".as_bytes())]),
+        ),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_typed() {
-    let (mut service, _repository) = Running::with_tiny(&["identities"]).await;
+    let (mut service, _repository) = Running::with_tiny(&["identities_typed"]).await;
     let types = every_type();
     let inputs: Vec<InferInputTensor> = types
         .iter()
         .map(|(name, datatype, contents)| input(&format!("in_{name}"), datatype, &[2], contents.clone()))
         .collect();
-    let mut request = infer("identities", inputs);
+    let mut request = infer("identities_typed", inputs);
     request.id = "seven".to_owned();
     let answer = service.inference.model_infer(request).await.unwrap().into_inner();
     assert_eq!((answer.id.as_str(), answer.model_version.as_str()), ("seven", "1"));
@@ -57,18 +62,63 @@ async fn every_type_typed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_raw() {
     let (mut service, _repository) = Running::with_tiny(&["identities"]).await;
-    let types = every_type();
-    let sizes = [1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8];
-    let raw: Vec<Bytes> = sizes.iter().map(|size| (0..2 * size).map(|byte| byte % 2).collect()).collect();
-    let inputs = types.iter().map(|(name, datatype, _)| InferInputTensor {
+    let mut types: Vec<_> = every_type().into_iter().map(|(name, datatype, _)| (name, datatype)).collect();
+    types.extend([("FLOAT16", "FP16"), ("BFLOAT16", "BF16")]);
+    let sizes = [1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8, 0, 2, 2];
+    let mut raw: Vec<Bytes> = sizes.iter().map(|size| (0..2 * size).map(|byte| byte % 2).collect()).collect();
+    raw[11] = Bytes::from_static(b"\x03\0\0\0\xe2\x82\xac\0\0\0\0");
+    let inputs = types.iter().map(|(name, datatype)| InferInputTensor {
         contents: None,
         ..input(&format!("in_{name}"), datatype, &[2], InferTensorContents::default())
     });
     let mut request = infer("identities", inputs.collect());
+    request.outputs = types.iter().map(|(name, _)| wanted(&format!("out_{name}"))).collect();
     request.raw_input_contents = raw.clone();
     let answer = service.inference.model_infer(request).await.unwrap().into_inner();
     assert_eq!(answer.raw_output_contents, raw);
     assert!(answer.outputs.iter().all(|output| output.contents.is_none() && output.shape == [2]));
+    for (output, (_, datatype)) in answer.outputs.iter().zip(types) {
+        assert_eq!(output.datatype, datatype);
+    }
+    service.stop().await;
+}
+
+fn wanted(name: &str) -> InferRequestedOutputTensor {
+    InferRequestedOutputTensor { name: name.to_owned(), ..Default::default() }
+}
+
+/// No field of the typed contents can carry FP16: then all outputs go raw. Where it is not asked for, none does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_makes_the_answer_raw() {
+    let (mut service, _repository) = Running::with_tiny(&["half"]).await;
+    let mut request = infer("half", vec![input("x", "FP32", &[2], floats(&[1.0, -2.0]))]);
+    let answer = service.inference.model_infer(request.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.outputs[0].datatype, "FP16");
+    assert!(answer.outputs.iter().all(|output| output.contents.is_none()));
+    assert_eq!(answer.raw_output_contents[0], [0, 0x3c, 0, 0xc0].as_slice());
+    assert_eq!(answer.raw_output_contents[1], [0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0].as_slice());
+    request.outputs = vec![wanted("z")];
+    let answer = service.inference.model_infer(request).await.unwrap().into_inner();
+    assert!(answer.raw_output_contents.is_empty());
+    assert_eq!(answer.outputs[0].contents.as_ref().unwrap().fp32_contents, [1.0, -2.0]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strings_of_any_length() {
+    let (mut service, _repository) = Running::with_tiny(&["strings"]).await;
+    let long = Bytes::from("ä".repeat(100_000));
+    let texts = InferTensorContents {
+        bytes_contents: vec![long, Bytes::new(), Bytes::from_static(b" \n"), Bytes::from_static(b"x")],
+        ..Default::default()
+    };
+    let request = infer("strings", vec![input("text", "BYTES", &[2, 2], texts.clone())]);
+    let answer = service.inference.model_infer(request).await.unwrap().into_inner();
+    assert_eq!(answer.outputs[0].shape, [2, 2]);
+    assert_eq!(answer.outputs[0].contents.as_ref(), Some(&texts));
+    let empty = infer("strings", vec![input("text", "BYTES", &[0, 2], InferTensorContents::default())]);
+    let answer = service.inference.model_infer(empty).await.unwrap().into_inner();
+    assert_eq!(answer.outputs[0].shape, [0, 2]);
     service.stop().await;
 }
 
@@ -82,9 +132,7 @@ async fn outputs_are_chosen_and_ordered_by_the_client() {
         (vec!["difference"], vec![[-9.0, -18.0]]),
         (vec![], vec![[11.0, 22.0], [-9.0, -18.0]]),
     ] {
-        let wanted =
-            |name: &&str| InferRequestedOutputTensor { name: (*name).to_owned(), ..Default::default() };
-        request.outputs = names.iter().map(wanted).collect();
+        request.outputs = names.iter().map(|name| wanted(name)).collect();
         let answer = service.inference.model_infer(request.clone()).await.unwrap().into_inner();
         let answered: Vec<_> =
             answer.outputs.into_iter().map(|output| output.contents.unwrap().fp32_contents).collect();
@@ -117,5 +165,28 @@ async fn metadata() {
     assert_eq!((model.inputs[0].name.as_str(), model.inputs[0].datatype.as_str()), ("a", "FP32"));
     assert_eq!(model.inputs[0].shape, [-1, 2]);
     assert_eq!(model.outputs.len(), 2);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_of_the_graph() {
+    let (mut service, _repository) = Running::with_tiny(&["described", "identities"]).await;
+    let request = ModelMetadataRequest { name: "described".to_owned(), version: String::new() };
+    let model = service.inference.model_metadata(request).await.unwrap().into_inner();
+    for (key, value) in [
+        ("onnx.producer", "make_tiny"),
+        ("onnx.description", "Gives back what it gets."),
+        ("onnx.graph", "described"),
+        ("onnx.domain", "test.ailayer"),
+        ("onnx.version", "7"),
+        ("onnx.custom.author", "nobody"),
+        ("onnx.custom.licence", "none"),
+    ] {
+        assert_eq!(model.properties.get(key).map(String::as_str), Some(value), "{key}");
+    }
+    let request = ModelMetadataRequest { name: "identities".to_owned(), version: String::new() };
+    let model = service.inference.model_metadata(request).await.unwrap().into_inner();
+    let types: Vec<_> = model.inputs.iter().map(|input| input.datatype.as_str()).collect();
+    assert_eq!(types[9..], ["FP16", "BF16", "FP32", "FP64", "BYTES"]);
     service.stop().await;
 }

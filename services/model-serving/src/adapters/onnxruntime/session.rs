@@ -1,6 +1,7 @@
 //! One loaded graph.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use ort::error::ErrorCode;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, ValueType};
 
-use super::values;
+use super::{metadata, values};
 use crate::cancel::CancelToken;
 use crate::domain::signature::{Signature, TensorSpec};
 use crate::domain::tensor::NamedTensor;
@@ -45,6 +46,10 @@ fn spec_of(outlet: &Outlet) -> Result<TensorSpec, EngineError> {
 impl InferenceSession for OrtSession {
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn properties(&self) -> BTreeMap<String, String> {
+        metadata::properties_of(&self.session)
     }
 
     fn execution_provider(&self) -> &'static str {
