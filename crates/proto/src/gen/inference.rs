@@ -278,6 +278,276 @@ pub struct InferTensorContents {
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub bytes_contents: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
+/// Carries one answer in a stream: either field is meant, the other is empty.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelStreamInferResponse {
+    /// What went wrong with the request whose id `infer_response` names; empty if nothing did.
+    #[prost(string, tag = "1")]
+    pub error_message: ::prost::alloc::string::String,
+    /// The answer.
+    #[prost(message, optional, tag = "2")]
+    pub infer_response: ::core::option::Option<ModelInferResponse>,
+}
+/// Asks how a model is configured.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelConfigRequest {
+    /// The model's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The version; empty lets the server choose.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+}
+/// Tells how a model is configured.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelConfigResponse {
+    /// The configuration; only the fields that have an effect are set.
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<ModelConfig>,
+}
+/// Asks what models have done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelStatisticsRequest {
+    /// The model's name; empty means every model that is ready.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The version; empty means every version that is ready.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+}
+/// Counts something and sums how long it took.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatisticDuration {
+    /// How often.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    /// How long together, in nanoseconds.
+    #[prost(uint64, tag = "2")]
+    pub ns: u64,
+}
+/// Sums the requests of a model; all but `fail` count those that succeeded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InferStatistics {
+    /// From arrival to answer, of requests that succeeded.
+    #[prost(message, optional, tag = "1")]
+    pub success: ::core::option::Option<StatisticDuration>,
+    /// From arrival to answer, of requests that failed.
+    #[prost(message, optional, tag = "2")]
+    pub fail: ::core::option::Option<StatisticDuration>,
+    /// In the queue.
+    #[prost(message, optional, tag = "3")]
+    pub queue: ::core::option::Option<StatisticDuration>,
+    /// Putting batches together.
+    #[prost(message, optional, tag = "4")]
+    pub compute_input: ::core::option::Option<StatisticDuration>,
+    /// In the engine.
+    #[prost(message, optional, tag = "5")]
+    pub compute_infer: ::core::option::Option<StatisticDuration>,
+    /// Taking batches apart.
+    #[prost(message, optional, tag = "6")]
+    pub compute_output: ::core::option::Option<StatisticDuration>,
+    /// Answers that were kept; there are none.
+    #[prost(message, optional, tag = "7")]
+    pub cache_hit: ::core::option::Option<StatisticDuration>,
+    /// Answers that were not kept; there are none.
+    #[prost(message, optional, tag = "8")]
+    pub cache_miss: ::core::option::Option<StatisticDuration>,
+}
+/// Sums the answers of requests that have several.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InferResponseStatistics {
+    /// In the engine.
+    #[prost(message, optional, tag = "1")]
+    pub compute_infer: ::core::option::Option<StatisticDuration>,
+    /// Taking outputs apart.
+    #[prost(message, optional, tag = "2")]
+    pub compute_output: ::core::option::Option<StatisticDuration>,
+    /// Answers that succeeded.
+    #[prost(message, optional, tag = "3")]
+    pub success: ::core::option::Option<StatisticDuration>,
+    /// Answers that failed.
+    #[prost(message, optional, tag = "4")]
+    pub fail: ::core::option::Option<StatisticDuration>,
+    /// Answers without outputs.
+    #[prost(message, optional, tag = "5")]
+    pub empty_response: ::core::option::Option<StatisticDuration>,
+    /// Answers that nobody waited for.
+    #[prost(message, optional, tag = "6")]
+    pub cancel: ::core::option::Option<StatisticDuration>,
+}
+/// Sums the runs of one batch size.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InferBatchStatistics {
+    /// The rows.
+    #[prost(uint64, tag = "1")]
+    pub batch_size: u64,
+    /// Putting the batches together.
+    #[prost(message, optional, tag = "2")]
+    pub compute_input: ::core::option::Option<StatisticDuration>,
+    /// In the engine.
+    #[prost(message, optional, tag = "3")]
+    pub compute_infer: ::core::option::Option<StatisticDuration>,
+    /// Taking the batches apart.
+    #[prost(message, optional, tag = "4")]
+    pub compute_output: ::core::option::Option<StatisticDuration>,
+}
+/// Says how much memory a model takes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryUsage {
+    /// The kind of memory.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The device's number.
+    #[prost(int64, tag = "2")]
+    pub id: i64,
+    /// The bytes.
+    #[prost(uint64, tag = "3")]
+    pub byte_size: u64,
+}
+/// Tells what a model version has done since it was loaded.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelStatistics {
+    /// The model's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The version.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// When the last batch ended, in milliseconds since 1970; 0 before the first.
+    #[prost(uint64, tag = "3")]
+    pub last_inference: u64,
+    /// The rows of the requests that succeeded.
+    #[prost(uint64, tag = "4")]
+    pub inference_count: u64,
+    /// The runs of the engine.
+    #[prost(uint64, tag = "5")]
+    pub execution_count: u64,
+    /// The requests.
+    #[prost(message, optional, tag = "6")]
+    pub inference_stats: ::core::option::Option<InferStatistics>,
+    /// The runs by batch size.
+    #[prost(message, repeated, tag = "7")]
+    pub batch_stats: ::prost::alloc::vec::Vec<InferBatchStatistics>,
+    /// The memory; empty where it is not measured.
+    #[prost(message, repeated, tag = "8")]
+    pub memory_usage: ::prost::alloc::vec::Vec<MemoryUsage>,
+    /// The answers by their number; empty, since a request has one answer.
+    #[prost(map = "string, message", tag = "9")]
+    pub response_stats: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        InferResponseStatistics,
+    >,
+}
+/// Tells what models have done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelStatisticsResponse {
+    /// One entry a version, in the order of names and versions.
+    #[prost(message, repeated, tag = "1")]
+    pub model_stats: ::prost::alloc::vec::Vec<ModelStatistics>,
+}
+/// Carries a parameter of a load or an unload.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelRepositoryParameter {
+    /// The value.
+    #[prost(oneof = "model_repository_parameter::ParameterChoice", tags = "1, 2, 3, 4")]
+    pub parameter_choice: ::core::option::Option<
+        model_repository_parameter::ParameterChoice,
+    >,
+}
+/// Nested message and enum types in `ModelRepositoryParameter`.
+pub mod model_repository_parameter {
+    /// The value.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum ParameterChoice {
+        /// A truth value.
+        #[prost(bool, tag = "1")]
+        BoolParam(bool),
+        /// A signed number.
+        #[prost(int64, tag = "2")]
+        Int64Param(i64),
+        /// A text.
+        #[prost(string, tag = "3")]
+        StringParam(::prost::alloc::string::String),
+        /// Bytes.
+        #[prost(bytes, tag = "4")]
+        BytesParam(::prost::bytes::Bytes),
+    }
+}
+/// Asks what the repository holds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepositoryIndexRequest {
+    /// The repository; empty means every one.
+    #[prost(string, tag = "1")]
+    pub repository_name: ::prost::alloc::string::String,
+    /// True to list only what can serve.
+    #[prost(bool, tag = "2")]
+    pub ready: bool,
+}
+/// Tells what the repository holds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RepositoryIndexResponse {
+    /// The entries.
+    #[prost(message, repeated, tag = "1")]
+    pub models: ::prost::alloc::vec::Vec<repository_index_response::ModelIndex>,
+}
+/// Nested message and enum types in `RepositoryIndexResponse`.
+pub mod repository_index_response {
+    /// Describes a version, or a model of which no version was loaded.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ModelIndex {
+        /// The model's name.
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// The version; empty if none was loaded.
+        #[prost(string, tag = "2")]
+        pub version: ::prost::alloc::string::String,
+        /// READY, LOADING, UNLOADING, UNAVAILABLE, or empty if it was never loaded.
+        #[prost(string, tag = "3")]
+        pub state: ::prost::alloc::string::String,
+        /// Why it is in that state; empty if there is nothing to say.
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+    }
+}
+/// Asks to load a model, or to load it anew.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RepositoryModelLoadRequest {
+    /// The repository; empty lets the server choose.
+    #[prost(string, tag = "1")]
+    pub repository_name: ::prost::alloc::string::String,
+    /// The model's name.
+    #[prost(string, tag = "2")]
+    pub model_name: ::prost::alloc::string::String,
+    /// `config`: a configuration as JSON instead of the folder's; `file:<version>/<name>`: a file's bytes
+    /// instead of the folder's, only together with `config`.
+    #[prost(map = "string, message", tag = "3")]
+    pub parameters: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ModelRepositoryParameter,
+    >,
+}
+/// Says that the model is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepositoryModelLoadResponse {}
+/// Asks to unload a model.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RepositoryModelUnloadRequest {
+    /// The repository; empty lets the server choose.
+    #[prost(string, tag = "1")]
+    pub repository_name: ::prost::alloc::string::String,
+    /// The model's name.
+    #[prost(string, tag = "2")]
+    pub model_name: ::prost::alloc::string::String,
+    /// `unload_dependents` is accepted and has no effect: no model depends on another.
+    #[prost(map = "string, message", tag = "3")]
+    pub parameters: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ModelRepositoryParameter,
+    >,
+}
+/// Says that the model is being unloaded.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepositoryModelUnloadResponse {}
 /// Generated client implementations.
 pub mod grpc_inference_service_client {
     #![allow(
@@ -526,6 +796,176 @@ pub mod grpc_inference_service_client {
                 .insert(GrpcMethod::new("inference.GRPCInferenceService", "ModelInfer"));
             self.inner.unary(req, path, codec).await
         }
+        /// Runs a model on each request of a stream. Answers carry the request's id and may come in another order. A
+        /// request that fails is answered with `error_message`; with the header `triton_grpc_error: true` the first
+        /// failure ends the stream with its status instead. After the client's last message the rest is answered.
+        pub async fn model_stream_infer(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ModelInferRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ModelStreamInferResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/ModelStreamInfer",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("inference.GRPCInferenceService", "ModelStreamInfer"),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
+        /// Tells how a model is configured.
+        pub async fn model_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ModelConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ModelConfigResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/ModelConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("inference.GRPCInferenceService", "ModelConfig"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells what models have done since they were loaded.
+        pub async fn model_statistics(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ModelStatisticsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ModelStatisticsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/ModelStatistics",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("inference.GRPCInferenceService", "ModelStatistics"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells what the repository holds.
+        pub async fn repository_index(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RepositoryIndexRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryIndexResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/RepositoryIndex",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("inference.GRPCInferenceService", "RepositoryIndex"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Loads a model, or loads it anew; the old one serves until the new one can. Fails if it does not load.
+        pub async fn repository_model_load(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RepositoryModelLoadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryModelLoadResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/RepositoryModelLoad",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "inference.GRPCInferenceService",
+                        "RepositoryModelLoad",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Unloads a model; running calls are finished.
+        pub async fn repository_model_unload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RepositoryModelUnloadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryModelUnloadResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/inference.GRPCInferenceService/RepositoryModelUnload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "inference.GRPCInferenceService",
+                        "RepositoryModelUnload",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -587,6 +1027,65 @@ pub mod grpc_inference_service_server {
             request: tonic::Request<super::ModelInferRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ModelInferResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ModelStreamInfer method.
+        type ModelStreamInferStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::ModelStreamInferResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Runs a model on each request of a stream. Answers carry the request's id and may come in another order. A
+        /// request that fails is answered with `error_message`; with the header `triton_grpc_error: true` the first
+        /// failure ends the stream with its status instead. After the client's last message the rest is answered.
+        async fn model_stream_infer(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ModelInferRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ModelStreamInferStream>,
+            tonic::Status,
+        >;
+        /// Tells how a model is configured.
+        async fn model_config(
+            &self,
+            request: tonic::Request<super::ModelConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ModelConfigResponse>,
+            tonic::Status,
+        >;
+        /// Tells what models have done since they were loaded.
+        async fn model_statistics(
+            &self,
+            request: tonic::Request<super::ModelStatisticsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ModelStatisticsResponse>,
+            tonic::Status,
+        >;
+        /// Tells what the repository holds.
+        async fn repository_index(
+            &self,
+            request: tonic::Request<super::RepositoryIndexRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryIndexResponse>,
+            tonic::Status,
+        >;
+        /// Loads a model, or loads it anew; the old one serves until the new one can. Fails if it does not load.
+        async fn repository_model_load(
+            &self,
+            request: tonic::Request<super::RepositoryModelLoadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryModelLoadResponse>,
+            tonic::Status,
+        >;
+        /// Unloads a model; running calls are finished.
+        async fn repository_model_unload(
+            &self,
+            request: tonic::Request<super::RepositoryModelUnloadRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RepositoryModelUnloadResponse>,
             tonic::Status,
         >;
     }
@@ -947,6 +1446,300 @@ pub mod grpc_inference_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/inference.GRPCInferenceService/ModelStreamInfer" => {
+                    #[allow(non_camel_case_types)]
+                    struct ModelStreamInferSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::StreamingService<super::ModelInferRequest>
+                    for ModelStreamInferSvc<T> {
+                        type Response = super::ModelStreamInferResponse;
+                        type ResponseStream = T::ModelStreamInferStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ModelInferRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::model_stream_infer(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ModelStreamInferSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/inference.GRPCInferenceService/ModelConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct ModelConfigSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::UnaryService<super::ModelConfigRequest>
+                    for ModelConfigSvc<T> {
+                        type Response = super::ModelConfigResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ModelConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::model_config(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ModelConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/inference.GRPCInferenceService/ModelStatistics" => {
+                    #[allow(non_camel_case_types)]
+                    struct ModelStatisticsSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::UnaryService<super::ModelStatisticsRequest>
+                    for ModelStatisticsSvc<T> {
+                        type Response = super::ModelStatisticsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ModelStatisticsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::model_statistics(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ModelStatisticsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/inference.GRPCInferenceService/RepositoryIndex" => {
+                    #[allow(non_camel_case_types)]
+                    struct RepositoryIndexSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::UnaryService<super::RepositoryIndexRequest>
+                    for RepositoryIndexSvc<T> {
+                        type Response = super::RepositoryIndexResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RepositoryIndexRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::repository_index(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RepositoryIndexSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/inference.GRPCInferenceService/RepositoryModelLoad" => {
+                    #[allow(non_camel_case_types)]
+                    struct RepositoryModelLoadSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::UnaryService<super::RepositoryModelLoadRequest>
+                    for RepositoryModelLoadSvc<T> {
+                        type Response = super::RepositoryModelLoadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RepositoryModelLoadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::repository_model_load(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RepositoryModelLoadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/inference.GRPCInferenceService/RepositoryModelUnload" => {
+                    #[allow(non_camel_case_types)]
+                    struct RepositoryModelUnloadSvc<T: GrpcInferenceService>(pub Arc<T>);
+                    impl<
+                        T: GrpcInferenceService,
+                    > tonic::server::UnaryService<super::RepositoryModelUnloadRequest>
+                    for RepositoryModelUnloadSvc<T> {
+                        type Response = super::RepositoryModelUnloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RepositoryModelUnloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrpcInferenceService>::repository_model_unload(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RepositoryModelUnloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -985,5 +1778,1265 @@ pub mod grpc_inference_service_server {
     pub const SERVICE_NAME: &str = "inference.GRPCInferenceService";
     impl<T> tonic::server::NamedService for GrpcInferenceServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Limits runs by named resources.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelRateLimiter {
+    /// What a run takes.
+    #[prost(message, repeated, tag = "1")]
+    pub resources: ::prost::alloc::vec::Vec<model_rate_limiter::Resource>,
+    /// The weight against other models' instances; 0 and 1 are the highest.
+    #[prost(uint32, tag = "2")]
+    pub priority: u32,
+}
+/// Nested message and enum types in `ModelRateLimiter`.
+pub mod model_rate_limiter {
+    /// Names a resource that a run takes.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resource {
+        /// The resource's name.
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// True if the devices share it.
+        #[prost(bool, tag = "2")]
+        pub global: bool,
+        /// How much of it a run takes.
+        #[prost(uint32, tag = "3")]
+        pub count: u32,
+    }
+}
+/// Asks for instances of a model on a kind of device.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelInstanceGroup {
+    /// The group's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The kind of device.
+    #[prost(enumeration = "model_instance_group::Kind", tag = "4")]
+    pub kind: i32,
+    /// The instances on each device.
+    #[prost(int32, tag = "2")]
+    pub count: i32,
+    /// What a run of an instance takes.
+    #[prost(message, optional, tag = "6")]
+    pub rate_limiter: ::core::option::Option<ModelRateLimiter>,
+    /// The GPUs by number; none means all.
+    #[prost(int32, repeated, tag = "3")]
+    pub gpus: ::prost::alloc::vec::Vec<i32>,
+    /// Further devices.
+    #[prost(message, repeated, tag = "8")]
+    pub secondary_devices: ::prost::alloc::vec::Vec<
+        model_instance_group::SecondaryDevice,
+    >,
+    /// TensorRT's optimisation profiles.
+    #[prost(string, repeated, tag = "5")]
+    pub profile: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if the instances get no requests by themselves.
+    #[prost(bool, tag = "7")]
+    pub passive: bool,
+    /// The host policy's name.
+    #[prost(string, tag = "9")]
+    pub host_policy: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `ModelInstanceGroup`.
+pub mod model_instance_group {
+    /// Names a further device of an instance.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SecondaryDevice {
+        /// Its kind.
+        #[prost(enumeration = "secondary_device::SecondaryDeviceKind", tag = "1")]
+        pub kind: i32,
+        /// Its number.
+        #[prost(int64, tag = "2")]
+        pub device_id: i64,
+    }
+    /// Nested message and enum types in `SecondaryDevice`.
+    pub mod secondary_device {
+        /// The kinds of further devices.
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum SecondaryDeviceKind {
+            /// A deep learning accelerator.
+            KindNvdla = 0,
+        }
+        impl SecondaryDeviceKind {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::KindNvdla => "KIND_NVDLA",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "KIND_NVDLA" => Some(Self::KindNvdla),
+                    _ => None,
+                }
+            }
+        }
+    }
+    /// The kinds of devices.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// A GPU if there is one that fits, else the CPU.
+        Auto = 0,
+        /// GPUs.
+        Gpu = 1,
+        /// The CPU.
+        Cpu = 2,
+        /// As the model says itself.
+        Model = 3,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Auto => "KIND_AUTO",
+                Self::Gpu => "KIND_GPU",
+                Self::Cpu => "KIND_CPU",
+                Self::Model => "KIND_MODEL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_AUTO" => Some(Self::Auto),
+                "KIND_GPU" => Some(Self::Gpu),
+                "KIND_CPU" => Some(Self::Cpu),
+                "KIND_MODEL" => Some(Self::Model),
+                _ => None,
+            }
+        }
+    }
+}
+/// Gives the graph a tensor in another shape than the client's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelTensorReshape {
+    /// The shape for the graph, without the batch dimension.
+    #[prost(int64, repeated, tag = "1")]
+    pub shape: ::prost::alloc::vec::Vec<i64>,
+}
+/// Declares an input.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelInput {
+    /// The tensor's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The data type.
+    #[prost(enumeration = "DataType", tag = "2")]
+    pub data_type: i32,
+    /// The layout, of images.
+    #[prost(enumeration = "model_input::Format", tag = "3")]
+    pub format: i32,
+    /// The shape without the batch dimension; -1 where any size is taken.
+    #[prost(int64, repeated, tag = "4")]
+    pub dims: ::prost::alloc::vec::Vec<i64>,
+    /// The shape for the graph, if another.
+    #[prost(message, optional, tag = "5")]
+    pub reshape: ::core::option::Option<ModelTensorReshape>,
+    /// True if its values are a shape.
+    #[prost(bool, tag = "6")]
+    pub is_shape_tensor: bool,
+    /// True if rows of a batch may differ in size.
+    #[prost(bool, tag = "7")]
+    pub allow_ragged_batch: bool,
+    /// True if requests may leave it out.
+    #[prost(bool, tag = "8")]
+    pub optional: bool,
+    /// True if its memory layout is a vendor's own.
+    #[prost(bool, tag = "9")]
+    pub is_non_linear_format_io: bool,
+}
+/// Nested message and enum types in `ModelInput`.
+pub mod model_input {
+    /// The layouts of images.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Format {
+        /// No image.
+        None = 0,
+        /// Height, width, channels.
+        Nhwc = 1,
+        /// Channels, height, width.
+        Nchw = 2,
+    }
+    impl Format {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::None => "FORMAT_NONE",
+                Self::Nhwc => "FORMAT_NHWC",
+                Self::Nchw => "FORMAT_NCHW",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FORMAT_NONE" => Some(Self::None),
+                "FORMAT_NHWC" => Some(Self::Nhwc),
+                "FORMAT_NCHW" => Some(Self::Nchw),
+                _ => None,
+            }
+        }
+    }
+}
+/// Declares an output.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelOutput {
+    /// The tensor's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The data type.
+    #[prost(enumeration = "DataType", tag = "2")]
+    pub data_type: i32,
+    /// The shape without the batch dimension; -1 where any size is given.
+    #[prost(int64, repeated, tag = "3")]
+    pub dims: ::prost::alloc::vec::Vec<i64>,
+    /// The shape from the graph, if another.
+    #[prost(message, optional, tag = "5")]
+    pub reshape: ::core::option::Option<ModelTensorReshape>,
+    /// A file with the names of classes.
+    #[prost(string, tag = "4")]
+    pub label_filename: ::prost::alloc::string::String,
+    /// True if its values are a shape.
+    #[prost(bool, tag = "6")]
+    pub is_shape_tensor: bool,
+    /// True if its memory layout is a vendor's own.
+    #[prost(bool, tag = "7")]
+    pub is_non_linear_format_io: bool,
+}
+/// Declares an input that the server makes from the batch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchInput {
+    /// What is written.
+    #[prost(enumeration = "batch_input::Kind", tag = "1")]
+    pub kind: i32,
+    /// The inputs of the graph that get it.
+    #[prost(string, repeated, tag = "2")]
+    pub target_name: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The data type.
+    #[prost(enumeration = "DataType", tag = "3")]
+    pub data_type: i32,
+    /// The inputs it is made from.
+    #[prost(string, repeated, tag = "4")]
+    pub source_input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nested message and enum types in `BatchInput`.
+pub mod batch_input {
+    /// What the server writes into it.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// The elements of each request.
+        BatchElementCount = 0,
+        /// The elements up to and with each request.
+        BatchAccumulatedElementCount = 1,
+        /// The same with a leading zero.
+        BatchAccumulatedElementCountWithZero = 2,
+        /// The most elements of any request, as a shape.
+        BatchMaxElementCountAsShape = 3,
+        /// The shape of each request, one row a request.
+        BatchItemShape = 4,
+        /// The shapes of all requests, one after the other.
+        BatchItemShapeFlatten = 5,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::BatchElementCount => "BATCH_ELEMENT_COUNT",
+                Self::BatchAccumulatedElementCount => "BATCH_ACCUMULATED_ELEMENT_COUNT",
+                Self::BatchAccumulatedElementCountWithZero => {
+                    "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO"
+                }
+                Self::BatchMaxElementCountAsShape => "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE",
+                Self::BatchItemShape => "BATCH_ITEM_SHAPE",
+                Self::BatchItemShapeFlatten => "BATCH_ITEM_SHAPE_FLATTEN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "BATCH_ELEMENT_COUNT" => Some(Self::BatchElementCount),
+                "BATCH_ACCUMULATED_ELEMENT_COUNT" => {
+                    Some(Self::BatchAccumulatedElementCount)
+                }
+                "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO" => {
+                    Some(Self::BatchAccumulatedElementCountWithZero)
+                }
+                "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE" => {
+                    Some(Self::BatchMaxElementCountAsShape)
+                }
+                "BATCH_ITEM_SHAPE" => Some(Self::BatchItemShape),
+                "BATCH_ITEM_SHAPE_FLATTEN" => Some(Self::BatchItemShapeFlatten),
+                _ => None,
+            }
+        }
+    }
+}
+/// Declares an output that is spread over the requests of a batch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchOutput {
+    /// The outputs of the graph.
+    #[prost(string, repeated, tag = "1")]
+    pub target_name: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How they are spread.
+    #[prost(enumeration = "batch_output::Kind", tag = "2")]
+    pub kind: i32,
+    /// The inputs whose shapes count.
+    #[prost(string, repeated, tag = "3")]
+    pub source_input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nested message and enum types in `BatchOutput`.
+pub mod batch_output {
+    /// How it is spread.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// By the shape of an input.
+        BatchScatterWithInputShape = 0,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::BatchScatterWithInputShape => "BATCH_SCATTER_WITH_INPUT_SHAPE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "BATCH_SCATTER_WITH_INPUT_SHAPE" => {
+                    Some(Self::BatchScatterWithInputShape)
+                }
+                _ => None,
+            }
+        }
+    }
+}
+/// Says which versions of a model are served.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelVersionPolicy {
+    /// The policy.
+    #[prost(oneof = "model_version_policy::PolicyChoice", tags = "1, 2, 3")]
+    pub policy_choice: ::core::option::Option<model_version_policy::PolicyChoice>,
+}
+/// Nested message and enum types in `ModelVersionPolicy`.
+pub mod model_version_policy {
+    /// Serves the newest versions.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Latest {
+        /// How many.
+        #[prost(uint32, tag = "1")]
+        pub num_versions: u32,
+    }
+    /// Serves every version.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct All {}
+    /// Serves the versions listed.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Specific {
+        /// The versions.
+        #[prost(int64, repeated, tag = "1")]
+        pub versions: ::prost::alloc::vec::Vec<i64>,
+    }
+    /// The policy.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum PolicyChoice {
+        /// The newest versions.
+        #[prost(message, tag = "1")]
+        Latest(Latest),
+        /// Every version.
+        #[prost(message, tag = "2")]
+        All(All),
+        /// The versions listed.
+        #[prost(message, tag = "3")]
+        Specific(Specific),
+    }
+}
+/// Tunes the engine.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelOptimizationPolicy {
+    /// The rewriting of the graph.
+    #[prost(message, optional, tag = "1")]
+    pub graph: ::core::option::Option<model_optimization_policy::Graph>,
+    /// The weight against other models.
+    #[prost(enumeration = "model_optimization_policy::ModelPriority", tag = "2")]
+    pub priority: i32,
+    /// CUDA.
+    #[prost(message, optional, tag = "3")]
+    pub cuda: ::core::option::Option<model_optimization_policy::Cuda>,
+    /// The execution providers.
+    #[prost(message, optional, tag = "4")]
+    pub execution_accelerators: ::core::option::Option<
+        model_optimization_policy::ExecutionAccelerators,
+    >,
+    /// Page-locked buffers for inputs.
+    #[prost(message, optional, tag = "5")]
+    pub input_pinned_memory: ::core::option::Option<
+        model_optimization_policy::PinnedMemoryBuffer,
+    >,
+    /// Page-locked buffers for outputs.
+    #[prost(message, optional, tag = "6")]
+    pub output_pinned_memory: ::core::option::Option<
+        model_optimization_policy::PinnedMemoryBuffer,
+    >,
+    /// From so many buffers on inputs are gathered by a kernel.
+    #[prost(uint32, tag = "7")]
+    pub gather_kernel_buffer_threshold: u32,
+    /// True to put the next batch together while one runs.
+    #[prost(bool, tag = "8")]
+    pub eager_batching: bool,
+}
+/// Nested message and enum types in `ModelOptimizationPolicy`.
+pub mod model_optimization_policy {
+    /// Tunes the rewriting of the graph.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Graph {
+        /// The level; 0 is the engine's default, negative is less.
+        #[prost(int32, tag = "1")]
+        pub level: i32,
+    }
+    /// Tunes CUDA.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Cuda {
+        /// True to capture CUDA graphs.
+        #[prost(bool, tag = "1")]
+        pub graphs: bool,
+        /// True to wait for events by spinning.
+        #[prost(bool, tag = "2")]
+        pub busy_wait_events: bool,
+        /// The graphs to capture.
+        #[prost(message, repeated, tag = "3")]
+        pub graph_spec: ::prost::alloc::vec::Vec<cuda::GraphSpec>,
+        /// True to copy outputs on a stream of their own.
+        #[prost(bool, tag = "4")]
+        pub output_copy_stream: bool,
+    }
+    /// Nested message and enum types in `Cuda`.
+    pub mod cuda {
+        /// Describes a CUDA graph to capture.
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        pub struct GraphSpec {
+            /// The batch size.
+            #[prost(int32, tag = "1")]
+            pub batch_size: i32,
+            /// The shapes by input.
+            #[prost(map = "string, message", tag = "2")]
+            pub input: ::std::collections::HashMap<
+                ::prost::alloc::string::String,
+                graph_spec::Shape,
+            >,
+            /// From which sizes on it may be used.
+            #[prost(message, optional, tag = "3")]
+            pub graph_lower_bound: ::core::option::Option<graph_spec::LowerBound>,
+        }
+        /// Nested message and enum types in `GraphSpec`.
+        pub mod graph_spec {
+            /// Carries a shape.
+            #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+            pub struct Shape {
+                /// The sizes.
+                #[prost(int64, repeated, tag = "1")]
+                pub dim: ::prost::alloc::vec::Vec<i64>,
+            }
+            /// Says from which sizes on a captured graph may be used.
+            #[derive(Clone, PartialEq, ::prost::Message)]
+            pub struct LowerBound {
+                /// The least batch size.
+                #[prost(int32, tag = "1")]
+                pub batch_size: i32,
+                /// The least shapes by input.
+                #[prost(map = "string, message", tag = "2")]
+                pub input: ::std::collections::HashMap<
+                    ::prost::alloc::string::String,
+                    Shape,
+                >,
+            }
+        }
+    }
+    /// Names the execution providers to try, the preferred one first.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ExecutionAccelerators {
+        /// For instances on GPUs.
+        #[prost(message, repeated, tag = "1")]
+        pub gpu_execution_accelerator: ::prost::alloc::vec::Vec<
+            execution_accelerators::Accelerator,
+        >,
+        /// For instances on the CPU.
+        #[prost(message, repeated, tag = "2")]
+        pub cpu_execution_accelerator: ::prost::alloc::vec::Vec<
+            execution_accelerators::Accelerator,
+        >,
+    }
+    /// Nested message and enum types in `ExecutionAccelerators`.
+    pub mod execution_accelerators {
+        /// Names one execution provider.
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        pub struct Accelerator {
+            /// Its name.
+            #[prost(string, tag = "1")]
+            pub name: ::prost::alloc::string::String,
+            /// Its options.
+            #[prost(map = "string, string", tag = "2")]
+            pub parameters: ::std::collections::HashMap<
+                ::prost::alloc::string::String,
+                ::prost::alloc::string::String,
+            >,
+        }
+    }
+    /// Tunes page-locked buffers.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PinnedMemoryBuffer {
+        /// True to use them.
+        #[prost(bool, tag = "1")]
+        pub enable: bool,
+    }
+    /// The weights of models against each other.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum ModelPriority {
+        /// The usual weight.
+        PriorityDefault = 0,
+        /// The highest weight.
+        PriorityMax = 1,
+        /// The lowest weight.
+        PriorityMin = 2,
+    }
+    impl ModelPriority {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::PriorityDefault => "PRIORITY_DEFAULT",
+                Self::PriorityMax => "PRIORITY_MAX",
+                Self::PriorityMin => "PRIORITY_MIN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "PRIORITY_DEFAULT" => Some(Self::PriorityDefault),
+                "PRIORITY_MAX" => Some(Self::PriorityMax),
+                "PRIORITY_MIN" => Some(Self::PriorityMin),
+                _ => None,
+            }
+        }
+    }
+}
+/// Limits a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelQueuePolicy {
+    /// What happens to a request that waited too long.
+    #[prost(enumeration = "model_queue_policy::TimeoutAction", tag = "1")]
+    pub timeout_action: i32,
+    /// The longest wait in microseconds; 0 means no limit.
+    #[prost(uint64, tag = "2")]
+    pub default_timeout_microseconds: u64,
+    /// True if a request may shorten the wait.
+    #[prost(bool, tag = "3")]
+    pub allow_timeout_override: bool,
+    /// The most requests that wait; 0 means no limit.
+    #[prost(uint32, tag = "4")]
+    pub max_queue_size: u32,
+}
+/// Nested message and enum types in `ModelQueuePolicy`.
+pub mod model_queue_policy {
+    /// What happens to a request that waited too long.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum TimeoutAction {
+        /// It is refused.
+        Reject = 0,
+        /// It waits behind those that did not.
+        Delay = 1,
+    }
+    impl TimeoutAction {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Reject => "REJECT",
+                Self::Delay => "DELAY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "REJECT" => Some(Self::Reject),
+                "DELAY" => Some(Self::Delay),
+                _ => None,
+            }
+        }
+    }
+}
+/// Puts requests together into batches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelDynamicBatching {
+    /// The sizes worth waiting for.
+    #[prost(int32, repeated, tag = "1")]
+    pub preferred_batch_size: ::prost::alloc::vec::Vec<i32>,
+    /// The longest wait for company, in microseconds.
+    #[prost(uint64, tag = "2")]
+    pub max_queue_delay_microseconds: u64,
+    /// True if answers keep the order of requests.
+    #[prost(bool, tag = "3")]
+    pub preserve_ordering: bool,
+    /// The number of levels; 0 and 1 mean one level.
+    #[prost(uint64, tag = "4")]
+    pub priority_levels: u64,
+    /// The level of requests that name none; 1 is the highest.
+    #[prost(uint64, tag = "5")]
+    pub default_priority_level: u64,
+    /// The limits of a level that has none of its own.
+    #[prost(message, optional, tag = "6")]
+    pub default_queue_policy: ::core::option::Option<ModelQueuePolicy>,
+    /// The limits by level.
+    #[prost(map = "uint64, message", tag = "7")]
+    pub priority_queue_policy: ::std::collections::HashMap<u64, ModelQueuePolicy>,
+}
+/// Routes the requests of a sequence to one instance.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelSequenceBatching {
+    /// A sequence ends after so long without a request, in microseconds.
+    #[prost(uint64, tag = "1")]
+    pub max_sequence_idle_microseconds: u64,
+    /// The inputs that get signals.
+    #[prost(message, repeated, tag = "2")]
+    pub control_input: ::prost::alloc::vec::Vec<model_sequence_batching::ControlInput>,
+    /// The states kept.
+    #[prost(message, repeated, tag = "5")]
+    pub state: ::prost::alloc::vec::Vec<model_sequence_batching::State>,
+    /// True if a request may be scheduled again by the model itself.
+    #[prost(bool, tag = "6")]
+    pub iterative_sequence: bool,
+    /// The strategy.
+    #[prost(oneof = "model_sequence_batching::StrategyChoice", tags = "3, 4")]
+    pub strategy_choice: ::core::option::Option<model_sequence_batching::StrategyChoice>,
+}
+/// Nested message and enum types in `ModelSequenceBatching`.
+pub mod model_sequence_batching {
+    /// Describes a signal to the graph.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Control {
+        /// The signal.
+        #[prost(enumeration = "control::Kind", tag = "1")]
+        pub kind: i32,
+        /// The INT32 values for false and true.
+        #[prost(int32, repeated, tag = "2")]
+        pub int32_false_true: ::prost::alloc::vec::Vec<i32>,
+        /// The FP32 values for false and true.
+        #[prost(float, repeated, tag = "3")]
+        pub fp32_false_true: ::prost::alloc::vec::Vec<f32>,
+        /// The BOOL values for false and true.
+        #[prost(bool, repeated, tag = "5")]
+        pub bool_false_true: ::prost::alloc::vec::Vec<bool>,
+        /// The data type of a sequence's id.
+        #[prost(enumeration = "super::DataType", tag = "4")]
+        pub data_type: i32,
+    }
+    /// Nested message and enum types in `Control`.
+    pub mod control {
+        /// The signals.
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum Kind {
+            /// A sequence starts.
+            ControlSequenceStart = 0,
+            /// The slot has a request.
+            ControlSequenceReady = 1,
+            /// A sequence ends.
+            ControlSequenceEnd = 2,
+            /// The sequence's id.
+            ControlSequenceCorrid = 3,
+        }
+        impl Kind {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::ControlSequenceStart => "CONTROL_SEQUENCE_START",
+                    Self::ControlSequenceReady => "CONTROL_SEQUENCE_READY",
+                    Self::ControlSequenceEnd => "CONTROL_SEQUENCE_END",
+                    Self::ControlSequenceCorrid => "CONTROL_SEQUENCE_CORRID",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "CONTROL_SEQUENCE_START" => Some(Self::ControlSequenceStart),
+                    "CONTROL_SEQUENCE_READY" => Some(Self::ControlSequenceReady),
+                    "CONTROL_SEQUENCE_END" => Some(Self::ControlSequenceEnd),
+                    "CONTROL_SEQUENCE_CORRID" => Some(Self::ControlSequenceCorrid),
+                    _ => None,
+                }
+            }
+        }
+    }
+    /// Names an input that gets signals.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ControlInput {
+        /// The input.
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// The signals.
+        #[prost(message, repeated, tag = "2")]
+        pub control: ::prost::alloc::vec::Vec<Control>,
+    }
+    /// Gives the state a sequence starts with.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct InitialState {
+        /// The data type.
+        #[prost(enumeration = "super::DataType", tag = "1")]
+        pub data_type: i32,
+        /// The shape.
+        #[prost(int64, repeated, tag = "2")]
+        pub dims: ::prost::alloc::vec::Vec<i64>,
+        /// The state's name.
+        #[prost(string, tag = "5")]
+        pub name: ::prost::alloc::string::String,
+        /// The values.
+        #[prost(oneof = "initial_state::StateData", tags = "3, 4")]
+        pub state_data: ::core::option::Option<initial_state::StateData>,
+    }
+    /// Nested message and enum types in `InitialState`.
+    pub mod initial_state {
+        /// The values.
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum StateData {
+            /// Zeros.
+            #[prost(bool, tag = "3")]
+            ZeroData(bool),
+            /// The values in a file.
+            #[prost(string, tag = "4")]
+            DataFile(::prost::alloc::string::String),
+        }
+    }
+    /// Declares a state that the server keeps between requests.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct State {
+        /// The input that gets it.
+        #[prost(string, tag = "1")]
+        pub input_name: ::prost::alloc::string::String,
+        /// The output that renews it.
+        #[prost(string, tag = "2")]
+        pub output_name: ::prost::alloc::string::String,
+        /// The data type.
+        #[prost(enumeration = "super::DataType", tag = "3")]
+        pub data_type: i32,
+        /// The shape.
+        #[prost(int64, repeated, tag = "4")]
+        pub dims: ::prost::alloc::vec::Vec<i64>,
+        /// What a sequence starts with.
+        #[prost(message, repeated, tag = "5")]
+        pub initial_state: ::prost::alloc::vec::Vec<InitialState>,
+        /// True if input and output share memory.
+        #[prost(bool, tag = "6")]
+        pub use_same_buffer_for_input_output: bool,
+        /// True if the memory may grow.
+        #[prost(bool, tag = "7")]
+        pub use_growable_memory: bool,
+    }
+    /// Keeps a slot of a batch for each sequence.
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct StrategyDirect {
+        /// The longest wait for company, in microseconds.
+        #[prost(uint64, tag = "1")]
+        pub max_queue_delay_microseconds: u64,
+        /// The part of slots that is worth no wait.
+        #[prost(float, tag = "2")]
+        pub minimum_slot_utilization: f32,
+    }
+    /// Batches the oldest requests of sequences.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StrategyOldest {
+        /// The most sequences at a time.
+        #[prost(int32, tag = "1")]
+        pub max_candidate_sequences: i32,
+        /// The sizes worth waiting for.
+        #[prost(int32, repeated, tag = "2")]
+        pub preferred_batch_size: ::prost::alloc::vec::Vec<i32>,
+        /// The longest wait for company, in microseconds.
+        #[prost(uint64, tag = "3")]
+        pub max_queue_delay_microseconds: u64,
+        /// True if answers keep the order of requests.
+        #[prost(bool, tag = "4")]
+        pub preserve_ordering: bool,
+    }
+    /// The strategy.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum StrategyChoice {
+        /// A slot for each sequence.
+        #[prost(message, tag = "3")]
+        Direct(StrategyDirect),
+        /// The oldest requests first.
+        #[prost(message, tag = "4")]
+        Oldest(StrategyOldest),
+    }
+}
+/// Joins models into one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelEnsembling {
+    /// The steps.
+    #[prost(message, repeated, tag = "1")]
+    pub step: ::prost::alloc::vec::Vec<model_ensembling::Step>,
+    /// The most requests inside a step; 0 means no limit.
+    #[prost(uint32, tag = "2")]
+    pub max_inflight_requests: u32,
+}
+/// Nested message and enum types in `ModelEnsembling`.
+pub mod model_ensembling {
+    /// Describes one step.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Step {
+        /// The model.
+        #[prost(string, tag = "1")]
+        pub model_name: ::prost::alloc::string::String,
+        /// The version; -1 means the newest.
+        #[prost(int64, tag = "2")]
+        pub model_version: i64,
+        /// The model's inputs to the ensemble's tensors.
+        #[prost(map = "string, string", tag = "3")]
+        pub input_map: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+        /// The model's outputs to the ensemble's tensors.
+        #[prost(map = "string, string", tag = "4")]
+        pub output_map: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+        /// The namespace of the model.
+        #[prost(string, tag = "5")]
+        pub model_namespace: ::prost::alloc::string::String,
+    }
+}
+/// Carries a parameter of a model.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelParameter {
+    /// The value.
+    #[prost(string, tag = "1")]
+    pub string_value: ::prost::alloc::string::String,
+}
+/// Describes a sample that runs before a model is ready.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelWarmup {
+    /// The sample's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The rows.
+    #[prost(uint32, tag = "2")]
+    pub batch_size: u32,
+    /// The inputs by name.
+    #[prost(map = "string, message", tag = "3")]
+    pub inputs: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        model_warmup::Input,
+    >,
+    /// How often it runs; 0 means once.
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
+}
+/// Nested message and enum types in `ModelWarmup`.
+pub mod model_warmup {
+    /// Describes an input of the sample.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Input {
+        /// The data type.
+        #[prost(enumeration = "super::DataType", tag = "1")]
+        pub data_type: i32,
+        /// The shape without the batch dimension.
+        #[prost(int64, repeated, tag = "2")]
+        pub dims: ::prost::alloc::vec::Vec<i64>,
+        /// The values.
+        #[prost(oneof = "input::InputDataType", tags = "3, 4, 5")]
+        pub input_data_type: ::core::option::Option<input::InputDataType>,
+    }
+    /// Nested message and enum types in `Input`.
+    pub mod input {
+        /// The values.
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum InputDataType {
+            /// Zeros.
+            #[prost(bool, tag = "3")]
+            ZeroData(bool),
+            /// Random values.
+            #[prost(bool, tag = "4")]
+            RandomData(bool),
+            /// The values in a file of the folder `warmup`.
+            #[prost(string, tag = "5")]
+            InputDataFile(::prost::alloc::string::String),
+        }
+    }
+}
+/// Names libraries with further operators.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelOperations {
+    /// The libraries' files.
+    #[prost(string, repeated, tag = "1")]
+    pub op_library_filename: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Says how answers relate to requests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelTransactionPolicy {
+    /// True if a request has any number of answers.
+    #[prost(bool, tag = "1")]
+    pub decoupled: bool,
+}
+/// Names programs that prepare a model's files.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelRepositoryAgents {
+    /// The programs, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub agents: ::prost::alloc::vec::Vec<model_repository_agents::Agent>,
+}
+/// Nested message and enum types in `ModelRepositoryAgents`.
+pub mod model_repository_agents {
+    /// Names one.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Agent {
+        /// Its name.
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// Its parameters.
+        #[prost(map = "string, string", tag = "2")]
+        pub parameters: ::std::collections::HashMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+    }
+}
+/// Tunes the keeping of answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelResponseCache {
+    /// True to keep them.
+    #[prost(bool, tag = "1")]
+    pub enable: bool,
+}
+/// Tunes a model's metrics.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelMetrics {
+    /// The metrics tuned.
+    #[prost(message, repeated, tag = "1")]
+    pub metric_control: ::prost::alloc::vec::Vec<model_metrics::MetricControl>,
+}
+/// Nested message and enum types in `ModelMetrics`.
+pub mod model_metrics {
+    /// Tunes one metric.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct MetricControl {
+        /// The metric.
+        #[prost(message, optional, tag = "1")]
+        pub metric_identifier: ::core::option::Option<metric_control::MetricIdentifier>,
+        /// The options.
+        #[prost(oneof = "metric_control::MetricOptions", tags = "2")]
+        pub metric_options: ::core::option::Option<metric_control::MetricOptions>,
+    }
+    /// Nested message and enum types in `MetricControl`.
+    pub mod metric_control {
+        /// Names a metric.
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct MetricIdentifier {
+            /// Its name.
+            #[prost(string, tag = "1")]
+            pub family: ::prost::alloc::string::String,
+        }
+        /// Tunes a histogram.
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        pub struct HistogramOptions {
+            /// The upper bounds.
+            #[prost(double, repeated, tag = "1")]
+            pub buckets: ::prost::alloc::vec::Vec<f64>,
+        }
+        /// The options.
+        #[derive(Clone, PartialEq, ::prost::Oneof)]
+        pub enum MetricOptions {
+            /// The options of a histogram.
+            #[prost(message, tag = "2")]
+            HistogramOptions(HistogramOptions),
+        }
+    }
+}
+/// Configures a model, as `config.pbtxt` does.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModelConfig {
+    /// The model's name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The framework and format, "onnxruntime_onnx".
+    #[prost(string, tag = "2")]
+    pub platform: ::prost::alloc::string::String,
+    /// The engine, "onnxruntime".
+    #[prost(string, tag = "17")]
+    pub backend: ::prost::alloc::string::String,
+    /// The engine's library.
+    #[prost(string, tag = "25")]
+    pub runtime: ::prost::alloc::string::String,
+    /// Which versions are served.
+    #[prost(message, optional, tag = "3")]
+    pub version_policy: ::core::option::Option<ModelVersionPolicy>,
+    /// The most rows of a batch; 0 means that shapes are literal and nothing is batched.
+    #[prost(int32, tag = "4")]
+    pub max_batch_size: i32,
+    /// The inputs.
+    #[prost(message, repeated, tag = "5")]
+    pub input: ::prost::alloc::vec::Vec<ModelInput>,
+    /// The outputs.
+    #[prost(message, repeated, tag = "6")]
+    pub output: ::prost::alloc::vec::Vec<ModelOutput>,
+    /// The inputs that the server makes.
+    #[prost(message, repeated, tag = "20")]
+    pub batch_input: ::prost::alloc::vec::Vec<BatchInput>,
+    /// The outputs that are spread.
+    #[prost(message, repeated, tag = "21")]
+    pub batch_output: ::prost::alloc::vec::Vec<BatchOutput>,
+    /// Tunes the engine.
+    #[prost(message, optional, tag = "12")]
+    pub optimization: ::core::option::Option<ModelOptimizationPolicy>,
+    /// The instances.
+    #[prost(message, repeated, tag = "7")]
+    pub instance_group: ::prost::alloc::vec::Vec<ModelInstanceGroup>,
+    /// The file's name in a version's folder.
+    #[prost(string, tag = "8")]
+    pub default_model_filename: ::prost::alloc::string::String,
+    /// The files' names by compute capability.
+    #[prost(map = "string, string", tag = "9")]
+    pub cc_model_filenames: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Labels of the model's metrics.
+    #[prost(map = "string, string", tag = "10")]
+    pub metric_tags: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// The engine's parameters.
+    #[prost(map = "string, message", tag = "14")]
+    pub parameters: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ModelParameter,
+    >,
+    /// The samples that run before the model is ready.
+    #[prost(message, repeated, tag = "16")]
+    pub model_warmup: ::prost::alloc::vec::Vec<ModelWarmup>,
+    /// Libraries with further operators.
+    #[prost(message, optional, tag = "18")]
+    pub model_operations: ::core::option::Option<ModelOperations>,
+    /// How answers relate to requests.
+    #[prost(message, optional, tag = "19")]
+    pub model_transaction_policy: ::core::option::Option<ModelTransactionPolicy>,
+    /// The programs that prepare the files.
+    #[prost(message, optional, tag = "23")]
+    pub model_repository_agents: ::core::option::Option<ModelRepositoryAgents>,
+    /// The keeping of answers.
+    #[prost(message, optional, tag = "24")]
+    pub response_cache: ::core::option::Option<ModelResponseCache>,
+    /// The metrics.
+    #[prost(message, optional, tag = "26")]
+    pub model_metrics: ::core::option::Option<ModelMetrics>,
+    /// How requests meet instances.
+    #[prost(oneof = "model_config::SchedulingChoice", tags = "11, 13, 15")]
+    pub scheduling_choice: ::core::option::Option<model_config::SchedulingChoice>,
+}
+/// Nested message and enum types in `ModelConfig`.
+pub mod model_config {
+    /// How requests meet instances.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum SchedulingChoice {
+        /// Put together into batches.
+        #[prost(message, tag = "11")]
+        DynamicBatching(super::ModelDynamicBatching),
+        /// Routed by sequence.
+        #[prost(message, tag = "13")]
+        SequenceBatching(super::ModelSequenceBatching),
+        /// Passed through other models.
+        #[prost(message, tag = "15")]
+        EnsembleScheduling(super::ModelEnsembling),
+    }
+}
+/// The data types of tensors in a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DataType {
+    /// None given.
+    TypeInvalid = 0,
+    /// BOOL.
+    TypeBool = 1,
+    /// UINT8.
+    TypeUint8 = 2,
+    /// UINT16.
+    TypeUint16 = 3,
+    /// UINT32.
+    TypeUint32 = 4,
+    /// UINT64.
+    TypeUint64 = 5,
+    /// INT8.
+    TypeInt8 = 6,
+    /// INT16.
+    TypeInt16 = 7,
+    /// INT32.
+    TypeInt32 = 8,
+    /// INT64.
+    TypeInt64 = 9,
+    /// FP16.
+    TypeFp16 = 10,
+    /// FP32.
+    TypeFp32 = 11,
+    /// FP64.
+    TypeFp64 = 12,
+    /// BYTES.
+    TypeString = 13,
+    /// BF16.
+    TypeBf16 = 14,
+}
+impl DataType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::TypeInvalid => "TYPE_INVALID",
+            Self::TypeBool => "TYPE_BOOL",
+            Self::TypeUint8 => "TYPE_UINT8",
+            Self::TypeUint16 => "TYPE_UINT16",
+            Self::TypeUint32 => "TYPE_UINT32",
+            Self::TypeUint64 => "TYPE_UINT64",
+            Self::TypeInt8 => "TYPE_INT8",
+            Self::TypeInt16 => "TYPE_INT16",
+            Self::TypeInt32 => "TYPE_INT32",
+            Self::TypeInt64 => "TYPE_INT64",
+            Self::TypeFp16 => "TYPE_FP16",
+            Self::TypeFp32 => "TYPE_FP32",
+            Self::TypeFp64 => "TYPE_FP64",
+            Self::TypeString => "TYPE_STRING",
+            Self::TypeBf16 => "TYPE_BF16",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TYPE_INVALID" => Some(Self::TypeInvalid),
+            "TYPE_BOOL" => Some(Self::TypeBool),
+            "TYPE_UINT8" => Some(Self::TypeUint8),
+            "TYPE_UINT16" => Some(Self::TypeUint16),
+            "TYPE_UINT32" => Some(Self::TypeUint32),
+            "TYPE_UINT64" => Some(Self::TypeUint64),
+            "TYPE_INT8" => Some(Self::TypeInt8),
+            "TYPE_INT16" => Some(Self::TypeInt16),
+            "TYPE_INT32" => Some(Self::TypeInt32),
+            "TYPE_INT64" => Some(Self::TypeInt64),
+            "TYPE_FP16" => Some(Self::TypeFp16),
+            "TYPE_FP32" => Some(Self::TypeFp32),
+            "TYPE_FP64" => Some(Self::TypeFp64),
+            "TYPE_STRING" => Some(Self::TypeString),
+            "TYPE_BF16" => Some(Self::TypeBf16),
+            _ => None,
+        }
     }
 }
