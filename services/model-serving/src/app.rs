@@ -38,7 +38,7 @@ impl Service {
         config.validate()?;
         let options = SessionOptions {
             intra_threads: config.intra_threads,
-            max_output_bytes: config.platform.server.max_message_bytes,
+            max_output_bytes: config.max_inference_message_bytes,
         };
         let library = config.library()?;
         let engine = blocking(move || OnnxRuntime::try_new(&library, options)).await??;
@@ -70,7 +70,7 @@ impl Service {
             LoadModels::start(loader, folders, Arc::clone(&catalog), &health).map_err(RunError::Thread)?;
         let tasks = Tasks::new(shutdown, config.platform.grace_period);
         let rpc = Rpc::new(Arc::clone(&catalog), health, Metrics::new());
-        server.spawn(&tasks, &rpc::SERVICE_NAMES, rpc.routes(config.platform.server.max_message_bytes));
+        server.spawn(&tasks, &rpc::SERVICE_NAMES, rpc.routes(config.message_limits()));
 
         let ended = tasks.join().await;
         // Every call has been answered or given up. A kernel that still ran while the process exits

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use ailayer_platform::config::{ConfigError, PlatformConfig};
 use serde::Deserialize;
 
+use crate::rpc::MessageLimits;
+
 use crate::domain::settings::ServiceLimits;
 
 /// Names the shared library where the configuration does not.
@@ -39,6 +41,13 @@ pub struct Config {
     /// The most texts that run as one batch.
     #[serde(default = "default_max_batch_rows")]
     pub max_batch_rows: usize,
+    /// The largest message of the Open Inference Protocol, and the most bytes of outputs it answers. Messages of
+    /// `ailayer.serving.v1` have the platform's limit.
+    #[serde(default = "default_max_inference_message_bytes")]
+    pub max_inference_message_bytes: usize,
+    /// The most bytes of requests that are being received or worked on, in the whole process.
+    #[serde(default = "default_max_request_bytes_in_flight")]
+    pub max_request_bytes_in_flight: usize,
     /// Server, admin port, telemetry, grace period.
     #[serde(default)]
     pub platform: PlatformConfig,
@@ -72,6 +81,14 @@ const fn default_max_batch_rows() -> usize {
     8
 }
 
+const fn default_max_inference_message_bytes() -> usize {
+    64 * 1024 * 1024
+}
+
+const fn default_max_request_bytes_in_flight() -> usize {
+    512 * 1024 * 1024
+}
+
 impl Config {
     /// The defaults, for a repository.
     pub fn new(repository: impl Into<PathBuf>) -> Self {
@@ -85,6 +102,8 @@ impl Config {
             max_text_bytes: default_max_text_bytes(),
             max_items: default_max_items(),
             max_batch_rows: default_max_batch_rows(),
+            max_inference_message_bytes: default_max_inference_message_bytes(),
+            max_request_bytes_in_flight: default_max_request_bytes_in_flight(),
             platform: PlatformConfig::default(),
         }
     }
@@ -109,6 +128,7 @@ impl Config {
                 return Err(invalid(key, format!("{value} does not lie in 1..={most}")));
             }
         }
+        self.validate_message_limits()?;
         self.library().map(drop)
     }
 
@@ -118,6 +138,30 @@ impl Config {
             queue_entries: self.queue_capacity,
             queue_bytes: self.queue_bytes,
             max_batch_rows: self.max_batch_rows,
+        }
+    }
+
+    /// A message that fits its limit must also fit the process, packed and unpacked together.
+    fn validate_message_limits(&self) -> Result<(), ConfigError> {
+        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes } = self.message_limits();
+        if !(1024..=1 << 31).contains(&inference_bytes) {
+            let reason = format!("{inference_bytes} does not lie in 1024..={}", 1_u32 << 31);
+            return Err(invalid("max_inference_message_bytes", reason));
+        }
+        let least = inference_bytes.max(serving_bytes).saturating_mul(2);
+        if in_flight_bytes < least {
+            let reason = format!("{in_flight_bytes} is less than two of the largest messages, {least}");
+            return Err(invalid("max_request_bytes_in_flight", reason));
+        }
+        Ok(())
+    }
+
+    /// What requests may weigh.
+    pub(crate) const fn message_limits(&self) -> MessageLimits {
+        MessageLimits {
+            inference_bytes: self.max_inference_message_bytes,
+            serving_bytes: self.platform.server.max_message_bytes,
+            in_flight_bytes: self.max_request_bytes_in_flight,
         }
     }
 

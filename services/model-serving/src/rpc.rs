@@ -8,12 +8,13 @@ use ailayer_proto::ailayer::serving::v1::serving_service_server::ServingServiceS
 use ailayer_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
-use tonic::service::Routes;
+use tonic::service::{LayerExt as _, Routes};
 
 use crate::catalog::Catalog;
 use crate::error::ServeError;
 use crate::model::{Model, Timing};
 use crate::telemetry::Metrics;
+use request_bytes::{Budget, RequestBytesLayer};
 
 mod call_context;
 mod convert;
@@ -22,11 +23,23 @@ mod inference_service;
 mod list_models;
 mod model_infer;
 mod model_metadata;
+mod request_bytes;
 mod serving_service;
 mod tokenize;
 
 /// The names that health is reported for.
 pub const SERVICE_NAMES: [&str; 2] = ["ailayer.serving.v1.ServingService", "inference.GRPCInferenceService"];
+
+/// What requests may weigh, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageLimits {
+    /// One message of the Open Inference Protocol, unpacked.
+    pub inference_bytes: usize,
+    /// One message of `ailayer.serving.v1`.
+    pub serving_bytes: usize,
+    /// All requests that are being received or worked on.
+    pub in_flight_bytes: usize,
+}
 
 /// What every method needs. Clones share it.
 #[derive(Clone)]
@@ -45,13 +58,18 @@ impl Rpc {
     }
 
     /// Both services. Answers are not compressed; requests may be, within the limit once unpacked.
-    pub fn routes(self, max_message_bytes: usize) -> Routes {
+    pub fn routes(self, limits: MessageLimits) -> Routes {
+        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes } = limits;
+        let budget = Arc::new(Budget::new(in_flight_bytes));
+        let counted =
+            |max_message_bytes| RequestBytesLayer { budget: Arc::clone(&budget), max_message_bytes };
         let inference = GrpcInferenceServiceServer::new(self.clone())
-            .max_decoding_message_size(max_message_bytes)
+            .max_decoding_message_size(inference_bytes)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Deflate);
-        let serving = ServingServiceServer::new(self).max_decoding_message_size(max_message_bytes);
-        Routes::new(inference).add_service(serving)
+        let serving = ServingServiceServer::new(self).max_decoding_message_size(serving_bytes);
+        Routes::new(counted(inference_bytes).named_layer(inference))
+            .add_service(counted(serving_bytes).named_layer(serving))
     }
 
     fn catalog(&self) -> &Catalog {

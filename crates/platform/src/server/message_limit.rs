@@ -1,7 +1,9 @@
-//! A message over the limit is told as what it is.
+//! A message that the codec refuses is told as what it is.
 //!
-//! tonic's codec refuses it with a bare OUT_OF_RANGE. No service of ours uses that code, so it can be
-//! translated: RESOURCE_EXHAUSTED with the reason MESSAGE_TOO_LARGE and no retry time, since the same message never fits.
+//! tonic refuses one over the limit with a bare OUT_OF_RANGE, one that unpacks beyond it with a bare
+//! RESOURCE_EXHAUSTED, and one that does not unpack or decode with a bare INTERNAL. What our handlers answer is
+//! never bare, it has details; so these can be translated: RESOURCE_EXHAUSTED with the reason MESSAGE_TOO_LARGE and
+//! no retry time, since the same message never fits, and INVALID_ARGUMENT with INVALID_FIELD.
 
 use std::task::{Context, Poll};
 
@@ -50,13 +52,23 @@ where
         let call = self.inner.call(request);
         async move {
             let answer = call.await?;
-            let code = answer.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-            if code == Some(Code::OutOfRange) {
-                let message = "the message is larger than this service accepts";
-                return Ok(respond(Failure::new(ErrorReason::MessageTooLarge, message)));
-            }
-            Ok(answer)
+            Ok(refusal_of_codec(&answer).map_or(answer, respond))
         }
         .boxed()
+    }
+}
+
+fn refusal_of_codec(answer: &Response<Body>) -> Option<Failure> {
+    let headers = answer.headers();
+    if headers.contains_key("grpc-status-details-bin") {
+        return None;
+    }
+    match Code::from_bytes(headers.get("grpc-status")?.as_bytes()) {
+        Code::OutOfRange | Code::ResourceExhausted => {
+            let message = "the message is larger than this service accepts";
+            Some(Failure::new(ErrorReason::MessageTooLarge, message))
+        }
+        Code::Internal => Some(Failure::new(ErrorReason::InvalidField, "the message cannot be decoded")),
+        _ => None,
     }
 }

@@ -10,6 +10,7 @@ mod bad_input;
 mod embedding;
 mod loading;
 mod minilm;
+mod request_bytes;
 mod shutdown;
 mod support;
 mod tensors;

@@ -25,6 +25,7 @@ use tonic::{Code, Status};
 pub struct Running {
     pub serving: ServingServiceClient<Channel>,
     pub inference: GrpcInferenceServiceClient<Channel>,
+    pub channel: Channel,
     pub admin: SocketAddr,
     pub shutdown: Shutdown,
     pub service: JoinHandle<Result<(), RunError>>,
@@ -40,7 +41,8 @@ impl Running {
         let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
         Self {
             serving: ServingServiceClient::new(channel.clone()),
-            inference: GrpcInferenceServiceClient::new(channel),
+            inference: GrpcInferenceServiceClient::new(channel.clone()),
+            channel,
             admin,
             shutdown,
             service,
