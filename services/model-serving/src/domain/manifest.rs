@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// The longest sequence a manifest may declare; bounds the memory of one row.
 const MAX_INPUT_TOKENS: usize = 32_768;
@@ -40,22 +41,40 @@ pub struct EmbeddingManifest {
 /// A `model.toml` that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Not TOML.
-    #[error("line {line}: {message}")]
+    /// Not in the format of its file.
+    #[error("{}line {line}: {message}", prefix(.file))]
     Syntax {
+        /// The file's name; empty where there is but one.
+        file: &'static str,
         /// The line, from 1.
         line: usize,
         /// What the parser said.
         message: String,
     },
     /// A key is missing, unknown, or has a value that cannot be.
-    #[error("key '{key}': {message}")]
+    #[error("{}key '{key}': {message}", prefix(.file))]
     Key {
+        /// The file's name; empty where there is but one.
+        file: &'static str,
         /// The dotted path of the key.
         key: String,
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl ManifestError {
+    /// The same error, of that file.
+    #[must_use]
+    pub fn in_file(mut self, name: &'static str) -> Self {
+        let (Self::Syntax { file, .. } | Self::Key { file, .. }) = &mut self;
+        *file = name;
+        self
+    }
+}
+
+fn prefix(file: &str) -> String {
+    if file.is_empty() { String::new() } else { format!("{file}: ") }
 }
 
 #[derive(Deserialize)]
@@ -68,7 +87,7 @@ enum Kind {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    kind: Kind,
+    kind: Option<Kind>,
     tokenizer: Option<String>,
     max_input_tokens: Option<usize>,
     dimensions: Option<usize>,
@@ -85,35 +104,53 @@ struct Inputs {
 }
 
 impl Manifest {
-    /// Reads the text of a `model.toml`.
+    /// Reads the text of a `model.toml` that holds no settings.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let table: toml::Table = toml::from_str(text).map_err(|error| syntax_error(text, &error))?;
-        let file: File = serde_path_to_error::deserialize(table).map_err(|error| {
-            let path = error.path().to_string();
-            ManifestError::Key {
-                key: if path == "." { "model.toml".to_owned() } else { path },
-                message: error.inner().message().replace('\n', " "),
-            }
-        })?;
+        Self::from_table(parse_table(text)?)
+    }
+
+    /// Reads the keys of a `model.toml` that are not settings; no kind means tensors.
+    pub(super) fn from_table(table: toml::Table) -> Result<Self, ManifestError> {
+        let file: File = deserialize_table(table)?;
         match file.kind {
-            Kind::Tensor => tensor(&file),
-            Kind::Embedding => embedding(file).map(Self::Embedding),
+            None => tensor(&file, "has no meaning without kind = \"embedding\""),
+            Some(Kind::Tensor) => tensor(&file, "has no meaning for kind \"tensor\""),
+            Some(Kind::Embedding) => embedding(file).map(Self::Embedding),
         }
     }
+}
+
+/// Reads TOML.
+pub(super) fn parse_table(text: &str) -> Result<toml::Table, ManifestError> {
+    toml::from_str(text).map_err(|error| syntax_error(text, &error))
+}
+
+/// Gives a table its types; an error names the key.
+pub(super) fn deserialize_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, ManifestError> {
+    serde_path_to_error::deserialize(table).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." { "model.toml" } else { path.as_str() };
+        key_error(key, error.inner().message().replace('\n', " "))
+    })
 }
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> ManifestError {
     let start = error.span().map_or(0, |span| span.start);
     let newlines = text.bytes().take(start).filter(|byte| *byte == b'\n').count();
-    ManifestError::Syntax { line: newlines.saturating_add(1), message: error.message().replace('\n', " ") }
+    ManifestError::Syntax {
+        file: "",
+        line: newlines.saturating_add(1),
+        message: error.message().replace('\n', " "),
+    }
 }
 
-fn key_error(key: &str, message: impl Into<String>) -> ManifestError {
-    ManifestError::Key { key: key.to_owned(), message: message.into() }
+/// An error about a key; the file is added where it is known.
+pub(super) fn key_error(key: &str, message: impl Into<String>) -> ManifestError {
+    ManifestError::Key { file: "", key: key.to_owned(), message: message.into() }
 }
 
 /// A tensor model that declares text keys is more likely a typing error in `kind` than meant.
-fn tensor(file: &File) -> Result<Manifest, ManifestError> {
+fn tensor(file: &File, message: &str) -> Result<Manifest, ManifestError> {
     let text_keys = [
         ("tokenizer", file.tokenizer.is_some()),
         ("max_input_tokens", file.max_input_tokens.is_some()),
@@ -122,7 +159,7 @@ fn tensor(file: &File) -> Result<Manifest, ManifestError> {
         ("inputs", file.inputs.is_some()),
     ];
     match text_keys.iter().find(|(_, present)| *present) {
-        Some((key, _)) => Err(key_error(key, "has no meaning for kind \"tensor\"")),
+        Some((key, _)) => Err(key_error(key, message)),
         None => Ok(Manifest::Tensor),
     }
 }
@@ -154,7 +191,7 @@ fn tensor_name(key: &str, name: String) -> Result<String, ManifestError> {
 }
 
 /// The version's folder is the unit of trust and of digests: nothing outside it may be named.
-fn file_name(key: &str, name: String) -> Result<String, ManifestError> {
+pub(super) fn file_name(key: &str, name: String) -> Result<String, ManifestError> {
     let mut components = Path::new(&name).components();
     match (components.next(), components.next()) {
         (Some(Component::Normal(only)), None) if only == name.as_str() => Ok(name),

@@ -1,20 +1,29 @@
 //! How one model is run: everything its files may say, typed, with defaults and reasons.
 
 mod batching;
+mod check;
 mod duration;
+mod file;
 mod queue;
+mod read;
+mod signature;
+mod triton;
 mod versions;
 mod warm_up;
 
 pub use batching::{Batching, DEFAULT_MAX_BATCH_TOKENS, PadFill, PadSide, PaddedInput};
 pub use duration::parse_duration;
 pub use queue::QueueSettings;
+pub use read::{ModelTexts, read, read_versions};
 pub use versions::VersionPolicy;
 pub use warm_up::{WarmUpData, WarmUpInput, WarmUpSample, WarmUpSource};
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::manifest::Manifest;
+use super::signature::TensorSpec;
 
 /// One session a model: on a CPU a second one helps only where a single call leaves cores idle, and weights
 /// multiply with instances.
@@ -63,6 +72,12 @@ pub struct ModelSettings {
     pub versions: VersionPolicy,
     /// The graph's file in the version's folder.
     pub model_file: String,
+    /// The inputs that `config.pbtxt` declares, whole shapes; empty if it does not say.
+    pub declared_inputs: Vec<TensorSpec>,
+    /// The outputs that `config.pbtxt` declares, whole shapes; empty if it does not say.
+    pub declared_outputs: Vec<TensorSpec>,
+    /// The `parameters` of `config.pbtxt`; shown, and without effect but for `intra_op_thread_count`.
+    pub parameters: BTreeMap<String, String>,
     /// How the tensors relate to texts.
     pub manifest: Manifest,
 }
@@ -128,6 +143,9 @@ impl ModelSettings {
             swap: Swap::Overlap,
             versions: VersionPolicy::default(),
             model_file: DEFAULT_MODEL_FILE.to_owned(),
+            declared_inputs: Vec::new(),
+            declared_outputs: Vec::new(),
+            parameters: BTreeMap::new(),
             manifest,
         }
     }

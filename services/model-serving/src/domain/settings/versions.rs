@@ -2,6 +2,9 @@
 
 use crate::domain::model::Version;
 
+/// The most versions a file may list.
+const MAX_LISTED: usize = 1_024;
+
 /// Which of the version folders are served. Triton's `version_policy`, with its default: the newest one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionPolicy {
@@ -20,6 +23,25 @@ impl Default for VersionPolicy {
 }
 
 impl VersionPolicy {
+    /// The policy that lists these numbers.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn listed(numbers: &[i64]) -> Result<Self, &'static str> {
+        if numbers.is_empty() || numbers.len() > MAX_LISTED {
+            return Err("must list 1 to 1024 versions");
+        }
+        let mut versions = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let version: Version = number.to_string().parse().map_err(|_| "a version is a number from 1")?;
+            if versions.contains(&version) {
+                return Err("lists a version twice");
+            }
+            versions.push(version);
+        }
+        Ok(Self::Listed(versions))
+    }
+
     /// The versions to serve, oldest first, each once.
     pub fn select(&self, available: &[Version]) -> Vec<Version> {
         let mut versions = available.to_vec();
