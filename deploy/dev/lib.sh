@@ -102,7 +102,7 @@ sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 # A variable that names nothing stops the set-up: a typing error must not silently become another program.
 check_environment() {
     local name
-    for name in BITCOIND_EXE BITCOIN_CLI_EXE ELECTRUMX_EXE PG_BIN ORT_DYLIB_PATH AILAYER_MODELS; do
+    for name in BITCOIND_EXE BITCOIN_CLI_EXE ELECTRUMX_EXE PG_BIN ORT_DYLIB_PATH AILAYER_MODELS INTEROP_PYTHON; do
         [[ -z "${!name:-}" || -e "${!name}" ]] || fail "$name names '${!name}', which does not exist; correct it or unset it"
     done
     bitcoind_check_environment
@@ -134,6 +134,7 @@ env_lines() {
     if pg_bin >/dev/null; then say "PG_BIN=$(pg_bin)"; fi
     if onnxruntime_present; then say "ORT_DYLIB_PATH=$(onnxruntime_library)"; fi
     if model_present; then say "AILAYER_MODELS=$(models_folder)"; fi
+    if interop_present; then say "INTEROP_PYTHON=$(interop_python)"; fi
 }
 
 write_env() {

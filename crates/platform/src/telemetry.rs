@@ -27,8 +27,10 @@ mod page;
 mod propagation;
 
 use filter::EachTime;
-pub use instruments::{Counter, Gauge, Histogram, counter, gauge, histogram};
-pub use page::render as render_metrics;
+pub use instruments::{
+    Counter, Gauge, Histogram, Observe, counter, gauge, histogram, observed_counter, observed_gauge,
+};
+pub use page::{add_section as add_metrics_section, render as render_metrics};
 pub(crate) use propagation::{adopt_parent, inject_current};
 
 /// Why telemetry could not start.

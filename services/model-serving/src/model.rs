@@ -1,18 +1,19 @@
 //! A loaded model version: its worker threads, and what may be asked of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::manifest::EmbeddingManifest;
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::settings::ModelSettings;
 use crate::domain::signature::Signature;
+use crate::domain::statistics::{BatchExecuted, Outcome, RequestFinished};
 use crate::domain::tensor::NamedTensor;
 use crate::domain::text::EncodedText;
 use crate::error::ServeError;
 use crate::ports::{EncoderError, SessionError};
 use crate::telemetry::ModelMetrics;
-use crate::worker::Worker;
+use crate::worker::{Done, Worker, WorkerError};
 
 mod embed;
 mod infer;
@@ -120,10 +121,44 @@ impl Model {
     }
 
     async fn run(&self, run: Run) -> Result<(Vec<Vec<NamedTensor>>, Timing), ServeError> {
+        let arrival = Instant::now();
         let tensors = run.batches.iter().flatten();
         let bytes = tensors.fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
-        let done = self.engine.call(run, bytes).await?;
-        let timing = Timing { queue_time: done.queue_time, inference_time: done.run_time };
-        Ok((done.output?, timing))
+        let rows = run.batches.iter().map(|batch| rows_of(batch)).sum();
+        self.metrics.request_queued();
+        let done = self.engine.call(run, bytes).await;
+        self.metrics.queue_length(self.engine.queue_len());
+        let (queue, infer) = done.as_ref().map_or((Duration::ZERO, Duration::ZERO), |done| {
+            let batch = BatchExecuted { requests: 1, rows, compute_infer: done.run_time, ..Default::default() };
+            self.metrics.batch_executed(&batch);
+            (done.queue_time, done.run_time)
+        });
+        self.metrics.request_finished(&RequestFinished {
+            outcome: outcome(&done),
+            total: arrival.elapsed(),
+            queue,
+            compute_input: Duration::ZERO,
+            compute_infer: infer,
+            compute_output: Duration::ZERO,
+            rows,
+        });
+        let timing = Timing { queue_time: queue, inference_time: infer };
+        Ok((done?.output?, timing))
+    }
+}
+
+/// The first dimension of the first input.
+fn rows_of(batch: &[NamedTensor]) -> usize {
+    let first = batch.first().and_then(|input| input.tensor.shape().first());
+    first.map_or(1, |rows| usize::try_from(*rows).unwrap_or(usize::MAX))
+}
+
+const fn outcome(done: &Result<Done<RunOutputs>, WorkerError>) -> Outcome {
+    match done {
+        Ok(Done { output: Ok(_), .. }) => Outcome::Success,
+        Ok(Done { output: Err(SessionError::Cancelled), .. }) => Outcome::Canceled,
+        Err(WorkerError::Overloaded { .. }) => Outcome::Rejected,
+        Ok(Done { output: Err(SessionError::Failed(_)), .. }) | Err(WorkerError::Panicked) => Outcome::Backend,
+        Ok(Done { output: Err(_), .. }) | Err(WorkerError::Stopping) => Outcome::Other,
     }
 }

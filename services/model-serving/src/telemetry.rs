@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use ailayer_platform::telemetry::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use ailayer_platform::telemetry::{
+    Counter, Gauge, Histogram, add_metrics_section, counter, gauge, histogram,
+};
 
 mod distributions;
 mod model_metrics;
+mod observed;
+mod triton_page;
 
 use distributions::distributions;
 pub use model_metrics::ModelMetrics;
@@ -21,8 +25,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the instruments.
+    /// Registers the instruments, and Triton's section of the metrics page.
     pub fn new() -> Self {
+        observed::register();
+        add_metrics_section(triton_page::write);
         Self {
             requests: counter("ailayer.serving.requests", "{request}", "Calls by model, method and outcome."),
             queue_time: histogram("ailayer.serving.queue.time", "s", "Time a call waited for its model."),

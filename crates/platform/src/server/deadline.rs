@@ -95,8 +95,10 @@ fn too_late() -> Failure {
     Failure::new(ErrorReason::DeadlineExceeded, "the call's deadline passed")
 }
 
-/// Reads `grpc-timeout` (gRPC over HTTP/2: at most 8 digits and a unit). A malformed one counts as none.
-fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
+/// What the caller asked for in `grpc-timeout`, uncapped: how long a stream may last.
+///
+/// gRPC over HTTP/2 gives it at most 8 digits and a unit; a malformed one counts as none.
+pub fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

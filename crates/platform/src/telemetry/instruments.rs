@@ -67,6 +67,45 @@ pub fn gauge(name: &'static str, unit: &'static str, description: &'static str) 
     Gauge(meter.i64_gauge(name).with_unit(unit).with_description(description).build())
 }
 
+/// Takes one value with its attributes, while metrics are collected.
+pub type Observe<'a> = &'a mut dyn FnMut(u64, Attributes<'_>);
+
+/// Makes a counter that is asked for its values when metrics are collected. A series that it tells no more ends.
+pub fn observed_counter(
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    values: impl Fn(Observe<'_>) + Send + Sync + 'static,
+) {
+    let meter = global::meter(SCOPE);
+    meter
+        .u64_observable_counter(name)
+        .with_unit(unit)
+        .with_description(description)
+        .with_callback(move |observer| {
+            values(&mut |value, attributes| observer.observe(value, &key_values(attributes)));
+        })
+        .build();
+}
+
+/// Makes a gauge that is asked for its values when metrics are collected. A series that it tells no more ends.
+pub fn observed_gauge(
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    values: impl Fn(Observe<'_>) + Send + Sync + 'static,
+) {
+    let meter = global::meter(SCOPE);
+    meter
+        .u64_observable_gauge(name)
+        .with_unit(unit)
+        .with_description(description)
+        .with_callback(move |observer| {
+            values(&mut |value, attributes| observer.observe(value, &key_values(attributes)));
+        })
+        .build();
+}
+
 /// Bucket bounds for durations: OpenTelemetry's advice for RPC, with finer steps below 5 ms.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];

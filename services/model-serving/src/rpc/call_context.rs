@@ -21,12 +21,44 @@ const MAX_ACCOUNT_BYTES: usize = 128;
 ///
 /// The deadline is that of the gRPC call being served: to be asked in the call's own task.
 pub(super) fn from_headers(headers: &MetadataMap) -> Result<CallContext, InputError> {
-    let account = match headers.get(ACCOUNT_HEADER) {
-        None => Arc::from(""),
-        Some(value) => account_of(value.as_bytes())?,
-    };
     let deadline = deadline::remaining().and_then(|left| Instant::now().checked_add(left));
-    Ok(CallContext { account, priority: 0, deadline })
+    Ok(CallContext { account: account(headers)?, priority: 0, deadline })
+}
+
+/// What the headers of a stream say about each of its requests.
+#[derive(Debug, Clone)]
+pub(super) struct StreamContext {
+    account: Arc<str>,
+    /// When the stream's own time is up, if its caller named one.
+    end: Option<Instant>,
+    /// The longest that one request may take: a stream may last, a request of it may not.
+    cap: Option<Duration>,
+}
+
+impl StreamContext {
+    /// Reads the headers; to be called in the stream's own task before it begins.
+    pub(super) fn try_new(headers: &MetadataMap) -> Result<Self, InputError> {
+        let asked = deadline::requested_timeout(headers.as_ref());
+        Ok(Self {
+            account: account(headers)?,
+            end: asked.and_then(|asked| Instant::now().checked_add(asked)),
+            cap: deadline::remaining(),
+        })
+    }
+
+    /// The context of a request that has arrived now.
+    pub(super) fn of_request(&self) -> CallContext {
+        let capped = self.cap.and_then(|cap| Instant::now().checked_add(cap));
+        let deadline = nearer(self.end, capped);
+        CallContext { account: Arc::clone(&self.account), priority: 0, deadline }
+    }
+}
+
+fn nearer(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// The context of one inference: Triton's `priority` and `timeout` (microseconds) narrow what the headers say.
@@ -47,13 +79,14 @@ pub(super) fn with_parameters(
         if micros > 0 {
             // One that lies beyond the clock's end is no deadline.
             let asked = Instant::now().checked_add(Duration::from_micros(micros));
-            context.deadline = match (context.deadline, asked) {
-                (Some(call), Some(asked)) => Some(call.min(asked)),
-                (call, asked) => call.or(asked),
-            };
+            context.deadline = nearer(context.deadline, asked);
         }
     }
     Ok(context)
+}
+
+fn account(headers: &MetadataMap) -> Result<Arc<str>, InputError> {
+    headers.get(ACCOUNT_HEADER).map_or_else(|| Ok(Arc::from("")), |value| account_of(value.as_bytes()))
 }
 
 fn account_of(bytes: &[u8]) -> Result<Arc<str>, InputError> {

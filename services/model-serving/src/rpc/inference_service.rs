@@ -1,25 +1,35 @@
 //! `inference.GRPCInferenceService`: the Open Inference Protocol with Triton's extensions, each method in its own file.
 
-use std::pin::Pin;
-
+use ailayer_platform::error::Failure;
 use ailayer_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use ailayer_proto::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
     ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
-    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
-    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
-    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+    ServerReadyResponse,
 };
-use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Rpc, model_infer, model_metadata};
+use super::{
+    Rpc, call_context, model_config, model_infer, model_metadata, model_statistics, model_stream_infer,
+};
+
+/// What is offered beyond the standard, in Triton's words. What is not here is answered with UNIMPLEMENTED.
+const EXTENSIONS: [&str; 7] = [
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+];
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Rpc {
-    type ModelStreamInferStream =
-        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+    type ModelStreamInferStream = model_stream_infer::Answers;
 
     async fn server_live(
         &self,
@@ -51,7 +61,7 @@ impl GrpcInferenceService for Rpc {
         Ok(Response::new(ServerMetadataResponse {
             name: format!("ailayer-{}", crate::NAME),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: Vec::new(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
         }))
     }
 
@@ -66,28 +76,29 @@ impl GrpcInferenceService for Rpc {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        model_infer::model_infer(self, request.into_inner()).await.map(Response::new)
+        let context = call_context::from_headers(request.metadata()).map_err(Failure::from)?;
+        model_infer::model_infer(self, "ModelInfer", request.into_inner(), &context).await.map(Response::new)
     }
 
     async fn model_stream_infer(
         &self,
-        _: Request<Streaming<ModelInferRequest>>,
+        request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        Err(Status::unimplemented(""))
+        model_stream_infer::model_stream_infer(self.clone(), request).map(Response::new)
     }
 
     async fn model_config(
         &self,
-        _: Request<ModelConfigRequest>,
+        request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
-        Err(Status::unimplemented(""))
+        model_config::model_config(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn model_statistics(
         &self,
-        _: Request<ModelStatisticsRequest>,
+        request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
-        Err(Status::unimplemented(""))
+        model_statistics::model_statistics(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn repository_index(

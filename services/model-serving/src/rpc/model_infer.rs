@@ -1,17 +1,32 @@
 //! `ModelInfer`.
 
+use std::time::{Duration, Instant};
+
 use ailayer_proto::inference::{ModelInferRequest, ModelInferResponse};
 use tonic::Status;
 
 use super::Rpc;
+use super::call_context::with_parameters;
 use super::convert::{InferCall, decode_infer, encode_outputs};
 use crate::domain::call::CallContext;
+use crate::domain::input_error::InputError;
+use crate::domain::statistics::{Outcome, RequestFinished};
+use crate::model::Model;
 
-pub(super) async fn model_infer(rpc: &Rpc, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+/// Runs one request, of a call or of a stream; `method` is which. `context` is what the headers say.
+pub(super) async fn model_infer(
+    rpc: &Rpc,
+    method: &'static str,
+    request: ModelInferRequest,
+    context: &CallContext,
+) -> Result<ModelInferResponse, Status> {
+    let arrival = Instant::now();
     let (name, version) = (request.model_name.clone(), request.model_version.clone());
-    rpc.with_model("ModelInfer", &name, &version, async |model| {
-        let InferCall { id, inputs, outputs, raw } = decode_infer(request, model.signature())?;
-        let inferred = model.infer(inputs, outputs, &CallContext::default()).await?;
+    rpc.with_model(method, &name, &version, async |model| {
+        let (call, context) =
+            checked(request, model, context).inspect_err(|_| refused(model, arrival.elapsed()))?;
+        let InferCall { id, inputs, outputs, raw } = call;
+        let inferred = model.infer(inputs, outputs, &context).await?;
         rpc.measure(model, inferred.timing);
         let (outputs, raw_output_contents) = encode_outputs(inferred.outputs, raw);
         Ok(ModelInferResponse {
@@ -24,4 +39,26 @@ pub(super) async fn model_infer(rpc: &Rpc, request: ModelInferRequest) -> Result
         })
     })
     .await
+}
+
+fn checked(
+    request: ModelInferRequest,
+    model: &Model,
+    context: &CallContext,
+) -> Result<(InferCall, CallContext), InputError> {
+    let context = with_parameters(context, &request.parameters)?;
+    Ok((decode_infer(request, model.signature())?, context))
+}
+
+/// Counts a request that never came as far as the model.
+fn refused(model: &Model, total: Duration) {
+    model.metrics().request_finished(&RequestFinished {
+        outcome: Outcome::Other,
+        total,
+        queue: Duration::ZERO,
+        compute_input: Duration::ZERO,
+        compute_infer: Duration::ZERO,
+        compute_output: Duration::ZERO,
+        rows: 0,
+    });
 }

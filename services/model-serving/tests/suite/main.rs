@@ -14,3 +14,4 @@ mod request_bytes;
 mod shutdown;
 mod support;
 mod tensors;
+mod tritonclient;

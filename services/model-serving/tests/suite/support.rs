@@ -26,6 +26,7 @@ pub struct Running {
     pub serving: ServingServiceClient<Channel>,
     pub inference: GrpcInferenceServiceClient<Channel>,
     pub channel: Channel,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
     pub shutdown: Shutdown,
     pub service: JoinHandle<Result<(), RunError>>,
@@ -34,7 +35,8 @@ pub struct Running {
 impl Running {
     pub async fn start(config: Config) -> Self {
         let service = Service::bind(config).await.unwrap();
-        let (address, admin) = (format!("http://{}", service.grpc_address()), service.admin_address());
+        let (grpc, admin) = (service.grpc_address(), service.admin_address());
+        let address = format!("http://{grpc}");
         let shutdown = Shutdown::new();
         #[expect(clippy::disallowed_methods, reason = "owned by the handle, joined in `stop`")]
         let service = tokio::spawn(service.serve(shutdown.clone()));
@@ -43,6 +45,7 @@ impl Running {
             serving: ServingServiceClient::new(channel.clone()),
             inference: GrpcInferenceServiceClient::new(channel.clone()),
             channel,
+            grpc,
             admin,
             shutdown,
             service,

@@ -155,7 +155,7 @@ async fn metadata() {
     let (mut service, _repository) = Running::with_tiny(&["add"]).await;
     assert!(service.inference.server_live(ServerLiveRequest {}).await.unwrap().into_inner().live);
     let server = service.inference.server_metadata(ServerMetadataRequest {}).await.unwrap().into_inner();
-    assert_eq!((server.name.as_str(), server.extensions.len()), ("ailayer-model-serving", 0));
+    assert_eq!((server.name.as_str(), server.extensions.is_empty()), ("ailayer-model-serving", false));
     let request = ModelMetadataRequest { name: "add".to_owned(), version: String::new() };
     let model = service.inference.model_metadata(request).await.unwrap().into_inner();
     assert_eq!(
