@@ -129,7 +129,8 @@ impl Model {
         let done = self.engine.call(run, bytes).await;
         self.metrics.queue_length(self.engine.queue_len());
         let (queue, infer) = done.as_ref().map_or((Duration::ZERO, Duration::ZERO), |done| {
-            let batch = BatchExecuted { requests: 1, rows, compute_infer: done.run_time, ..Default::default() };
+            let batch =
+                BatchExecuted { requests: 1, rows, compute_infer: done.run_time, ..Default::default() };
             self.metrics.batch_executed(&batch);
             (done.queue_time, done.run_time)
         });
@@ -158,7 +159,9 @@ const fn outcome(done: &Result<Done<RunOutputs>, WorkerError>) -> Outcome {
         Ok(Done { output: Ok(_), .. }) => Outcome::Success,
         Ok(Done { output: Err(SessionError::Cancelled), .. }) => Outcome::Canceled,
         Err(WorkerError::Overloaded { .. }) => Outcome::Rejected,
-        Ok(Done { output: Err(SessionError::Failed(_)), .. }) | Err(WorkerError::Panicked) => Outcome::Backend,
+        Ok(Done { output: Err(SessionError::Failed(_)), .. }) | Err(WorkerError::Panicked) => {
+            Outcome::Backend
+        }
         Ok(Done { output: Err(_), .. }) | Err(WorkerError::Stopping) => Outcome::Other,
     }
 }

@@ -13,7 +13,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from google.protobuf import descriptor_pb2
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 
 def main():
@@ -164,32 +164,24 @@ def typed(address):
 
 
 def half_and_strings(client):
-    names = {i.name: i.datatype for i in client.get_model_metadata("identities").inputs}
-    values = {
-        "FP16": np.array([0.5, -2], dtype=np.float16),
-        "BYTES": np.array(["one", "zwölf"], dtype=np.object_),
-        "BOOL": np.array([True, False]),
-    }
-    kinds = {"INT": np.int64, "UINT": np.uint64, "FP": np.float64}
+    """Every data type there is goes there and back."""
     inputs, sent = [], {}
-    for name, datatype in names.items():
-        value = values.get(datatype)
-        if value is None:
-            bits = datatype.lstrip("UINTFPB")
-            value = np.array([0, 100], dtype=kinds[datatype.rstrip("0123456789")]).astype(
-                {"I": "int", "U": "uint", "F": "float"}[datatype[0]] + bits
-            ) if datatype != "BF16" else np.array([0.5, -2], dtype=np.float32)
-        tensor = triton.InferInput(name, [2], datatype)
+    for described in client.get_model_metadata("identities").inputs:
+        if described.datatype == "BYTES":
+            value = np.array(["one", "zwölf"], dtype=np.object_)
+        else:
+            value = np.array([0, 1], dtype=triton_to_np_dtype(described.datatype))
+        tensor = triton.InferInput(described.name, [2], described.datatype)
         tensor.set_data_from_numpy(value)
         inputs.append(tensor)
-        sent[name.replace("in_", "out_")] = value
+        sent[described.name.replace("in_", "out_")] = value
+    assert len(sent) == 14, sorted(sent)
     result = client.infer("identities", inputs)
     for name, value in sent.items():
         answered = result.as_numpy(name)
         if answered.dtype == np.object_:
-            assert [text.decode() for text in answered] == list(value), (name, answered)
-        else:
-            assert np.array_equal(answered.astype(value.dtype), value), (name, answered, value)
+            answered = [text.decode() for text in answered]
+        assert list(answered) == list(value), (name, answered, value)
 
 
 def refused(call, status, text):
@@ -210,7 +202,6 @@ def errors(client):
     wide = np.zeros((1, 3), dtype=np.float32)
     refused(lambda: client.infer("add", pair(wide, wide)), "INVALID_ARGUMENT", "shape")
     refused(lambda: client.infer("add", pair(A, B), headers={"x-ailayer-account": "a b"}), "INVALID_ARGUMENT", "account")
-    # The client refuses a priority that is no number by itself; a negative one it passes on.
     refused(lambda: client.infer("add", pair(A, B), client_timeout=0.000001), "DEADLINE_EXCEEDED", "")
 
 
