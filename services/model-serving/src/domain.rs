@@ -3,6 +3,7 @@
 pub mod call;
 pub mod datatype;
 pub mod embedding;
+pub mod finite;
 pub mod input_error;
 pub mod manifest;
 pub mod model;

@@ -2,7 +2,11 @@
 
 use ailayer_platform::error::{ErrorReason, violated_field};
 use ailayer_proto::ailayer::serving::v1::{TokenizeRequest, Truncation};
-use ailayer_proto::inference::{ModelInferRequest, ModelMetadataRequest};
+use ailayer_proto::inference::infer_parameter::ParameterChoice;
+use ailayer_proto::inference::model_infer_request::InferRequestedOutputTensor;
+use ailayer_proto::inference::{
+    InferParameter, InferTensorContents, ModelInferRequest, ModelMetadataRequest,
+};
 use bytes::Bytes;
 use tonic::Code;
 
@@ -61,8 +65,7 @@ async fn a_message_over_the_limit() {
     let (mut service, _repository) = Running::with_tiny(&["embed"]).await;
     let huge = "x".repeat(5 * 1024 * 1024);
     let status = service.embed("embed", &[&huge]).await.unwrap_err();
-    // The codec refuses it before any of our code runs.
-    assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
+    refused::<()>(Err(status), Code::ResourceExhausted, ErrorReason::MessageTooLarge);
     assert!(service.embed("embed", &["one"]).await.is_ok());
     service.stop().await;
 }
@@ -86,12 +89,22 @@ fn add() -> ModelInferRequest {
     infer("add", vec![input("a", "FP32", &[1, 2], pair()), input("b", "FP32", &[1, 2], pair())])
 }
 
+fn number() -> InferParameter {
+    InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(1)) }
+}
+
+/// An output asked for, with a parameter.
+fn output(name: &str, parameter: &str) -> InferRequestedOutputTensor {
+    let parameters = [(parameter.to_owned(), number())].into();
+    InferRequestedOutputTensor { name: name.to_owned(), parameters }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_tensors() {
     use ErrorReason::{ContentMismatch, DatatypeMismatch, InvalidField, NotOffered, ShapeMismatch};
     let (mut service, _repository) = Running::with_tiny(&["add"]).await;
     type Change = fn(&mut ModelInferRequest);
-    let cases: [(ErrorReason, Change); 14] = [
+    let cases: [(ErrorReason, Change); 21] = [
         (ShapeMismatch, |r| r.inputs[0].shape = vec![2, 1]),
         (ShapeMismatch, |r| r.inputs[0].shape = vec![2]),
         (ShapeMismatch, |r| r.inputs[0].shape = vec![-1, 2]),
@@ -105,6 +118,19 @@ async fn wrong_tensors() {
         (ContentMismatch, |r| r.raw_input_contents = vec![Bytes::from_static(&[0; 8]); 2]),
         (InvalidField, |r| r.inputs[0].name = "c".to_owned()),
         (InvalidField, |r| drop(r.inputs.pop())),
+        (ContentMismatch, |r| {
+            r.inputs.iter_mut().for_each(|input| input.contents = None);
+            r.raw_input_contents = vec![Bytes::from_static(&[0; 8]); 3];
+        }),
+        (ContentMismatch, |r| {
+            r.inputs.iter_mut().for_each(|input| input.contents = None);
+            r.raw_input_contents = vec![Bytes::from_static(&[0; 8]), Bytes::from_static(&[0; 7])];
+        }),
+        (InvalidField, |r| r.inputs[1] = r.inputs[0].clone()),
+        (InvalidField, |r| r.outputs.push(output("product", ""))),
+        (NotOffered, |r| r.outputs.push(output("sum", "classification"))),
+        (NotOffered, |r| r.outputs.push(output("sum", "shared_memory_region"))),
+        (NotOffered, |r| drop(r.inputs[0].parameters.insert("shared_memory_region".into(), number()))),
         (NotOffered, |r| drop(r.parameters.insert("triton_x".to_owned(), Default::default()))),
     ];
     for (index, (reason, change)) in cases.into_iter().enumerate() {
@@ -114,8 +140,62 @@ async fn wrong_tensors() {
         let message = refused(service.inference.model_infer(request).await, code, reason);
         assert!(!message.is_empty(), "{index}");
     }
-    let answer = service.inference.model_infer(add()).await.unwrap().into_inner();
+    let mut unknown = add();
+    unknown.parameters.insert("whatever".to_owned(), number());
+    unknown.inputs[0].parameters.insert("whatever".to_owned(), number());
+    unknown.outputs = vec![output("sum", "binary_data")];
+    let answer = service.inference.model_infer(unknown).await.unwrap().into_inner();
     assert_eq!(answer.outputs[0].contents.as_ref().unwrap().fp32_contents, [2.0, 4.0]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_strings() {
+    let (mut service, _repository) = Running::with_tiny(&["strings"]).await;
+    let typed = |elements: &[&'static [u8]]| {
+        let bytes_contents = elements.iter().map(|element| Bytes::from_static(element)).collect();
+        let contents = InferTensorContents { bytes_contents, ..Default::default() };
+        infer("strings", vec![input("text", "BYTES", &[1, 2], contents)])
+    };
+    let raw = |contents: &'static [u8]| {
+        let mut request = typed(&[]);
+        request.raw_input_contents = vec![Bytes::from_static(contents)];
+        request
+    };
+    for (request, detail) in [
+        (typed(&[b"one"]), "holds 1 values, the shape has 2"),
+        (typed(&[b"one", b"two", b"three"]), "holds 3 values, the shape has 2"),
+        (typed(&[b"one", b"\xff"]), "element 1 is not UTF-8"),
+        (typed(&[b"a\0b", b"two"]), "element 0 holds a NUL"),
+        (raw(b"\x01\0\0\0a\x02\0\0\0b"), "element 1: its length leads past the end"),
+        (raw(b"\xff\xff\xff\xffaaaa"), "element 0: its length leads past the end"),
+        (raw(b"\x01\0\0\0a\x01\0\0"), "element 1: its length leads past the end"),
+        (raw(b"\x01\0\0\0a"), "another number of elements"),
+        (raw(b"\0\0\0\0\0\0\0\0\0\0\0\0"), "another number of elements"),
+        (raw(b"\x01\0\0\0a\x01\0\0\0\xff"), "element 1 is not UTF-8"),
+        (raw(b"\x01\0\0\0\0\x01\0\0\0a"), "element 0 holds a NUL"),
+    ] {
+        let answer = service.inference.model_infer(request).await;
+        let message = refused(answer, ARGUMENT, ErrorReason::ContentMismatch);
+        assert!(message.contains(detail), "{message}");
+    }
+    let answer = service.inference.model_infer(raw(b"\x01\0\0\0a\0\0\0\0")).await.unwrap().into_inner();
+    assert_eq!(answer.raw_output_contents[0], b"\x01\0\0\0a\0\0\0\0".as_slice());
+    service.stop().await;
+}
+
+/// FP16 has no field of its own; whatever is put into another, it goes raw or not at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn typed_halves() {
+    let (mut service, _repository) = Running::with_tiny(&["identities"]).await;
+    let metadata = ModelMetadataRequest { name: "identities".to_owned(), version: String::new() };
+    let metadata = service.inference.model_metadata(metadata).await.unwrap().into_inner();
+    let empty = InferTensorContents::default;
+    let inputs = metadata.inputs.iter().map(|spec| input(&spec.name, &spec.datatype, &[0], empty()));
+    let request = infer("identities", inputs.collect());
+    let message =
+        refused(service.inference.model_infer(request).await, ARGUMENT, ErrorReason::ContentMismatch);
+    assert!(message.contains("FP16 goes raw only"), "{message}");
     service.stop().await;
 }
 

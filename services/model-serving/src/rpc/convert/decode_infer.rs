@@ -30,7 +30,7 @@ pub(in crate::rpc) fn decode_infer(
     request: ModelInferRequest,
     signature: &Signature,
 ) -> Result<InferCall, InputError> {
-    refuse_parameters("parameters", &request.parameters, |name| name.starts_with("triton_"))?;
+    refuse_parameters("parameters", &request.parameters, reserved)?;
     let outputs = decode_outputs(&request.outputs, signature)?;
     let names: Vec<&str> = request.inputs.iter().map(|input| input.name.as_str()).collect();
     signature.check_input_names(&names)?;
@@ -51,9 +51,7 @@ fn decode_outputs(
 ) -> Result<Vec<String>, InputError> {
     for (index, output) in outputs.iter().enumerate() {
         let field = format!("outputs[{index}].parameters");
-        refuse_parameters(&field, &output.parameters, |name| {
-            name == "classification" || name.starts_with("shared_memory_")
-        })?;
+        refuse_parameters(&field, &output.parameters, |name| name == "classification" || reserved(name))?;
     }
     let names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
     signature.select_outputs(&names)
@@ -66,7 +64,7 @@ fn decode_input(
     signature: &Signature,
 ) -> Result<NamedTensor, InputError> {
     let field = format!("inputs[{index}].parameters");
-    refuse_parameters(&field, &input.parameters, |name| name.starts_with("shared_memory_"))?;
+    refuse_parameters(&field, &input.parameters, reserved)?;
     let spec = signature.input(&input.name).ok_or_else(|| InputError::UnknownTensor {
         field: format!("inputs[{index}].name"),
         name: input.name.clone(),
@@ -106,6 +104,12 @@ fn contents_error(field: &str, detail: String) -> InputError {
     InputError::Contents { field: field.to_owned(), detail }
 }
 
+/// Names that Triton keeps for itself. Those that have a meaning here are taken out before: `priority` and
+/// `timeout` are not of this form, and a stream reads its own.
+fn reserved(name: &str) -> bool {
+    name.starts_with("triton_") || name.starts_with("shared_memory_")
+}
+
 /// Unknown parameters are ignored, as the protocol has it; these would change the answer if they were known.
 fn refuse_parameters(
     field: &str,
@@ -118,5 +122,7 @@ fn refuse_parameters(
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

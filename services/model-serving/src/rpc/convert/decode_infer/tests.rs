@@ -149,9 +149,20 @@ fn refuses_parameters_that_would_change_the_answer() {
             ParameterNotOffered { .. }
         ));
     }
-    let mut request = typed();
-    request.parameters = parameter("priority");
-    assert!(decode_infer(request, &signature()).is_ok());
+    for reserved in ["triton_x", "shared_memory_region"] {
+        let everywhere: [fn(&mut ModelInferRequest) -> &mut HashMap<String, InferParameter>; 2] =
+            [|r| &mut r.parameters, |r| &mut r.inputs[1].parameters];
+        for place in everywhere {
+            let refused = refusal(typed(), |r| *place(r) = parameter(reserved));
+            assert!(matches!(refused, ParameterNotOffered { .. }));
+        }
+    }
+    for known in ["priority", "timeout", "sequence_id", "anything", "triton", ""] {
+        let mut request = typed();
+        request.parameters = parameter(known);
+        request.inputs[0].parameters = parameter(known);
+        assert!(decode_infer(request, &signature()).is_ok());
+    }
 }
 
 #[test]
