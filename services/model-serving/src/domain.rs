@@ -8,6 +8,7 @@ pub mod input_error;
 pub mod manifest;
 pub mod model;
 pub mod queue;
+pub mod scheduler;
 pub mod settings;
 pub mod shape;
 pub mod signature;
