@@ -141,7 +141,8 @@ impl From<WorkerError> for Failure {
                     .with_retry_after(retry_after)
             }
             WorkerError::Stopping => Self::new(ErrorReason::ShuttingDown, "the service is stopping"),
-            WorkerError::Panicked => {
+            WorkerError::Late => Self::new(ErrorReason::DeadlineExceeded, "the deadline passed"),
+            WorkerError::Panicked | WorkerError::Broken => {
                 Self::new(ErrorReason::ModelFailed, "the model failed").with_source(error)
             }
         }

@@ -16,6 +16,7 @@ mod model;
 mod ports;
 mod repository;
 mod rpc;
+mod scheduler;
 mod tasks;
 mod telemetry;
 mod worker;

@@ -29,6 +29,12 @@ pub enum WorkerError {
     /// The handler panicked; the worker goes on.
     #[error("the worker panicked")]
     Panicked,
+    /// The deadline passed before there was an answer.
+    #[error("the deadline passed")]
+    Late,
+    /// The handler panicked too often; the worker takes no more work.
+    #[error("the worker panics again and again")]
+    Broken,
 }
 
 /// An answer, and the time it took.

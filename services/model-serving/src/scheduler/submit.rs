@@ -1,0 +1,129 @@
+//! Into the queue.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::state::{Job, Phase};
+use super::ticket::Place;
+use super::{Runner, Shared, Ticket};
+use crate::domain::call::CallContext;
+use crate::domain::scheduler::{DropReason, Dropped, Entry, Refusal};
+use crate::domain::statistics::{Outcome, RequestFinished};
+use crate::worker::WorkerError;
+
+/// What the queue must know of a request.
+#[derive(Debug)]
+pub struct Request<K, W> {
+    /// What is to be done.
+    pub work: W,
+    /// Requests with equal keys may share a run; none runs alone.
+    pub key: Option<K>,
+    /// Its rows.
+    pub rows: usize,
+    /// The length of each row in tokens; 0 where rows are not padded.
+    pub width: usize,
+    /// The memory it holds.
+    pub bytes: usize,
+}
+
+impl<R: Runner> Shared<R> {
+    pub(super) fn submit(
+        shared: &Arc<Self>,
+        requests: Vec<Request<R::Key, R::Work>>,
+        context: &CallContext,
+        priority: u32,
+    ) -> Result<Vec<Ticket<R>>, WorkerError> {
+        let (mut tickets, mut dropped) = (Vec::with_capacity(requests.len()), Vec::new());
+        let (mut refused, mut retry_after) = (None, Duration::ZERO);
+        let queued_at = Instant::now();
+        let mut state = shared.state.lock();
+        let (length, threads) = match state.phase {
+            Phase::Open => (requests.len(), state.running.len()),
+            Phase::Broken => return Err(WorkerError::Broken),
+            Phase::Draining | Phase::Stopped => return Err(WorkerError::Stopping),
+        };
+        for request in requests {
+            let (reply, answer) = oneshot::channel();
+            let Request { work, key, rows, width, bytes } = request;
+            let entry = Entry {
+                work: Job { work, reply },
+                key,
+                rows,
+                width,
+                bytes,
+                priority,
+                account: Arc::clone(&context.account),
+                deadline: context.deadline,
+                queued_at,
+            };
+            match state.queue.push(entry, queued_at, &mut dropped) {
+                Ok(id) => {
+                    let shared = Arc::clone(shared);
+                    let outcome = Outcome::Canceled;
+                    let place = Place { shared, id, rows, queued_at, answered: false, outcome };
+                    tickets.push(Ticket { place, answer, deadline: context.deadline });
+                    shared_queued(&tickets);
+                }
+                Err(refusal) => {
+                    refused = Some((refusal.reason, rows));
+                    break;
+                }
+            }
+        }
+        if !dropped.is_empty() {
+            retry_after = state.queue.retry_after(queued_at);
+        }
+        shared.metrics.queue_length(state.queue.len());
+        drop(state);
+        for _ in 0..length.min(threads) {
+            shared.work_arrived.notify_one();
+        }
+        shared.answer_dropped(dropped, retry_after);
+        match refused {
+            None => Ok(tickets),
+            Some((reason, rows)) => {
+                // All or none: dropping the tickets takes back those that had room.
+                drop(tickets);
+                shared.refused(queued_at, rows);
+                Err(match reason {
+                    Refusal::Overloaded { retry_after } => WorkerError::Overloaded { retry_after },
+                    Refusal::Late => WorkerError::Late,
+                })
+            }
+        }
+    }
+
+    /// Tells callers whose entries were dropped from the queue.
+    pub(super) fn answer_dropped(&self, dropped: Vec<Dropped<Job<R>>>, retry_after: Duration) {
+        for Dropped { work, reason } in dropped {
+            let error = match reason {
+                DropReason::Late => WorkerError::Late,
+                DropReason::TooOld | DropReason::PushedOut => WorkerError::Overloaded { retry_after },
+            };
+            self.refused(Instant::now(), 0);
+            // The caller may have left meanwhile; then nobody wants to know.
+            drop(work.reply.send(Err(error.into())));
+        }
+    }
+
+    fn refused(&self, since: Instant, rows: usize) {
+        let total = since.elapsed();
+        self.metrics.request_finished(&RequestFinished {
+            outcome: Outcome::Rejected,
+            total,
+            queue: total,
+            compute_input: Duration::ZERO,
+            compute_infer: Duration::ZERO,
+            compute_output: Duration::ZERO,
+            rows,
+        });
+    }
+}
+
+fn shared_queued<R: Runner>(tickets: &[Ticket<R>]) {
+    if let Some(ticket) = tickets.last() {
+        ticket.place.shared.metrics.request_queued();
+    }
+}
