@@ -1,5 +1,6 @@
 //! The rules of serving, free of sockets, clocks and vendor code.
 
+pub mod batch;
 pub mod call;
 pub mod datatype;
 pub mod embedding;

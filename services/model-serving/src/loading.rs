@@ -10,8 +10,8 @@ use crate::domain::manifest::{EmbeddingManifest, Manifest};
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
 use crate::domain::settings::ModelSettings;
-use crate::model::{EngineWorker, Model, Run, RunOutputs, TextPart, TextWorker};
-use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, SessionError, TextEncoder};
+use crate::model::{Model, Parts, TextPart, TextWorker};
+use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
 use crate::repository::{self, RepositoryError, VersionFolder};
 use crate::worker::Worker;
 
@@ -86,8 +86,11 @@ impl Loader {
             text: text.as_ref().map(|part| part.limits),
         };
         let signature = session.signature().clone();
-        let engine = engine_worker(session, self.queue_limits())?;
-        Ok(Model::new(info, signature, settings, engine, text))
+        let mut sessions = vec![session];
+        for _ in 1..settings.instances {
+            sessions.push(self.engine.load(&files.model, cancel)?);
+        }
+        Ok(Model::start(Parts { info, signature, settings, sessions, text }, cancel)?)
     }
 
     fn text_part(
@@ -123,20 +126,6 @@ impl Loader {
     const fn queue_limits(&self) -> QueueLimits {
         QueueLimits { max_entries: self.config.queue_capacity, max_bytes: self.config.queue_bytes }
     }
-}
-
-fn engine_worker(
-    mut session: Box<dyn InferenceSession>,
-    limits: QueueLimits,
-) -> std::io::Result<EngineWorker> {
-    let handler = move |run: Run, cancel: &CancelToken| -> RunOutputs {
-        let one_batch = |inputs: &Vec<_>| match cancel.is_cancelled() {
-            true => Err(SessionError::Cancelled),
-            false => session.run(inputs, &run.outputs, cancel),
-        };
-        run.batches.iter().map(one_batch).collect()
-    };
-    Worker::spawn("inference", limits, vec![handler])
 }
 
 /// Each thread has its own copy: a tokenizer's caches are behind a lock that threads would share.

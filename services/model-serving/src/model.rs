@@ -1,37 +1,35 @@
 //! A loaded model version: its worker threads, and what may be asked of it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::cancel::CancelToken;
+use crate::domain::batch::has_rows;
+use crate::domain::call::CallContext;
+use crate::domain::input_error::InputError;
 use crate::domain::manifest::EmbeddingManifest;
 use crate::domain::model::{ModelInfo, TextLimits};
+use crate::domain::scheduler::{Limits, ServiceTimes};
 use crate::domain::settings::ModelSettings;
 use crate::domain::signature::Signature;
-use crate::domain::statistics::{BatchExecuted, Outcome, RequestFinished};
-use crate::domain::tensor::NamedTensor;
 use crate::domain::text::EncodedText;
 use crate::error::ServeError;
-use crate::ports::{EncoderError, SessionError};
+use crate::ports::{EncoderError, InferenceSession};
+use crate::scheduler::Instances;
 use crate::telemetry::ModelMetrics;
-use crate::worker::{Done, Worker, WorkerError};
+use crate::worker::Worker;
 
+use backend::Backend;
+
+mod backend;
 mod embed;
 mod infer;
 mod run_texts;
 mod tokenize;
+mod warm_up;
 
-/// The batches of one call, run one after the other, and the outputs wanted of each.
-pub struct Run {
-    /// The inputs of each batch.
-    pub batches: Vec<Vec<NamedTensor>>,
-    /// The outputs wanted, in order.
-    pub outputs: Vec<String>,
-}
-
-/// The outputs of each batch.
-pub type RunOutputs = Result<Vec<Vec<NamedTensor>>, SessionError>;
-/// The worker that owns the engine's session.
-pub type EngineWorker = Worker<Run, RunOutputs>;
+/// The threads that own the engine's sessions.
+type Engine = Instances<Backend>;
 /// The worker that owns the tokenizers.
 pub type TextWorker = Worker<Vec<String>, Result<Vec<EncodedText>, EncoderError>>;
 
@@ -42,8 +40,9 @@ pub struct Model {
     signature: Signature,
     settings: ModelSettings,
     metrics: Arc<ModelMetrics>,
-    engine: EngineWorker,
+    engine: Engine,
     text: Option<TextPart>,
+    rows: Rows,
 }
 
 /// What a model that takes texts has besides.
@@ -62,7 +61,7 @@ pub struct TextPart {
 }
 
 /// What a call cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
     /// Time in the engine's queue.
     pub queue_time: Duration,
@@ -70,17 +69,45 @@ pub struct Timing {
     pub inference_time: Duration,
 }
 
+/// What a model is made of.
+pub struct Parts {
+    /// What a client may know.
+    pub info: ModelInfo,
+    /// What the graph takes and gives.
+    pub signature: Signature,
+    /// How it is run.
+    pub settings: ModelSettings,
+    /// One an instance; at least one.
+    pub sessions: Vec<Box<dyn InferenceSession>>,
+    /// For a model that takes texts.
+    pub text: Option<TextPart>,
+}
+
 impl Model {
-    /// Puts the parts together.
-    pub fn new(
-        info: ModelInfo,
-        signature: Signature,
-        settings: ModelSettings,
-        engine: EngineWorker,
-        text: Option<TextPart>,
-    ) -> Self {
+    /// Measures how long runs take and starts the threads. Blocks; ends soon after the token is cancelled.
+    pub fn start(parts: Parts, cancel: &CancelToken) -> std::io::Result<Self> {
+        let Parts { info, signature, settings, sessions, text } = parts;
+        let manifest = text.as_ref().map(|part| &part.manifest);
+        let mut backends: Vec<Backend> =
+            sessions.into_iter().map(|session| Backend::new(session, manifest.cloned())).collect();
+        let rows = Rows::of(&settings, &signature, text.as_ref());
+        let times = match (backends.first_mut(), &text) {
+            (Some(backend), Some(text)) => {
+                warm_up::measure_texts(backend, rows.text, text.limits.max_input_tokens, cancel)
+            }
+            _ => ServiceTimes::default(),
+        };
+        let limits = Limits {
+            max_entries: settings.queue.max_entries,
+            max_bytes: settings.queue.max_bytes,
+            max_age: settings.queue.max_age,
+            max_rows: rows.text.max(rows.tensor),
+            max_tokens: settings.batching.max_tokens,
+            max_delay: settings.batching.max_delay,
+        };
         let metrics = Arc::new(ModelMetrics::new(&info.id));
-        Self { info, signature, settings, metrics, engine, text }
+        let engine = Engine::start(limits, times, Arc::clone(&metrics), backends)?;
+        Ok(Self { info, signature, settings, metrics, engine, text, rows })
     }
 
     /// What a client may know.
@@ -108,6 +135,17 @@ impl Model {
         self.engine.queue_len()
     }
 
+    /// True if it fails again and again and takes no more calls.
+    pub fn is_broken(&self) -> bool {
+        self.engine.is_broken()
+    }
+
+    /// Refuses new calls, answers those it has within `grace`, then stops. Blocks; idempotent.
+    pub fn drain(&self, grace: Duration) {
+        self.engine.drain(grace);
+        self.stop();
+    }
+
     /// Refuses new calls, cancels what runs and joins the threads. Blocks; idempotent.
     pub fn stop(&self) {
         if let Some(text) = &self.text {
@@ -120,48 +158,37 @@ impl Model {
         self.text.as_ref().ok_or_else(|| ServeError::NotATextModel { name: self.info.id.name.clone() })
     }
 
-    async fn run(&self, run: Run) -> Result<(Vec<Vec<NamedTensor>>, Timing), ServeError> {
-        let arrival = Instant::now();
-        let tensors = run.batches.iter().flatten();
-        let bytes = tensors.fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
-        let rows = run.batches.iter().map(|batch| rows_of(batch)).sum();
-        self.metrics.request_queued();
-        let done = self.engine.call(run, bytes).await;
-        self.metrics.queue_length(self.engine.queue_len());
-        let (queue, infer) = done.as_ref().map_or((Duration::ZERO, Duration::ZERO), |done| {
-            let batch =
-                BatchExecuted { requests: 1, rows, compute_infer: done.run_time, ..Default::default() };
-            self.metrics.batch_executed(&batch);
-            (done.queue_time, done.run_time)
-        });
-        self.metrics.request_finished(&RequestFinished {
-            outcome: outcome(&done),
-            total: arrival.elapsed(),
-            queue,
-            compute_input: Duration::ZERO,
-            compute_infer: infer,
-            compute_output: Duration::ZERO,
-            rows,
-        });
-        let timing = Timing { queue_time: queue, inference_time: infer };
-        Ok((done?.output?, timing))
+    /// The level a call is served at.
+    fn priority(&self, context: &CallContext) -> Result<u32, InputError> {
+        let queue = &self.settings.queue;
+        queue.priority(context.priority).ok_or_else(|| InputError::Value {
+            field: "parameters.priority".to_owned(),
+            detail: format!(
+                "{} is not one of the levels 1 to {}",
+                context.priority,
+                queue.priority_levels.max(1)
+            ),
+        })
     }
 }
 
-/// The first dimension of the first input.
-fn rows_of(batch: &[NamedTensor]) -> usize {
-    let first = batch.first().and_then(|input| input.tensor.shape().first());
-    first.map_or(1, |rows| usize::try_from(*rows).unwrap_or(usize::MAX))
+/// The most rows that share a run.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    text: usize,
+    tensor: usize,
 }
 
-const fn outcome(done: &Result<Done<RunOutputs>, WorkerError>) -> Outcome {
-    match done {
-        Ok(Done { output: Ok(_), .. }) => Outcome::Success,
-        Ok(Done { output: Err(SessionError::Cancelled), .. }) => Outcome::Canceled,
-        Err(WorkerError::Overloaded { .. }) => Outcome::Rejected,
-        Ok(Done { output: Err(SessionError::Failed(_)), .. }) | Err(WorkerError::Panicked) => {
-            Outcome::Backend
+impl Rows {
+    fn of(settings: &ModelSettings, signature: &Signature, text: Option<&TextPart>) -> Self {
+        // `deterministic` promises equal bits, and rows that leak into each other never share a run.
+        let allowed = text.map_or(usize::MAX, |part| part.max_batch_rows);
+        match settings.batching.is_on() && !settings.deterministic {
+            false => Self { text: 1, tensor: 1 },
+            true => {
+                let most = settings.batching.max_rows.min(allowed).max(1);
+                Self { text: most, tensor: if has_rows(signature) { most } else { 1 } }
+            }
         }
-        Ok(Done { output: Err(_), .. }) | Err(WorkerError::Stopping) => Outcome::Other,
     }
 }

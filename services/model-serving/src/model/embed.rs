@@ -1,18 +1,16 @@
 //! Texts to vectors.
 
-use super::{Model, Run, TextPart, Timing};
-use crate::domain::embedding::rows_of;
-use crate::domain::tensor::NamedTensor;
-use crate::domain::text::{EncodedText, Truncation, pad, plan_batches};
+use super::{Model, Timing};
+use crate::domain::call::CallContext;
+use crate::domain::text::Truncation;
 use crate::error::ServeError;
-use crate::ports::SessionError;
 
 /// The embeddings of a call, in the order of its texts.
 #[derive(Debug)]
 pub struct Embedded {
     /// One a text.
     pub texts: Vec<EmbeddedText>,
-    /// What it cost.
+    /// What it cost: the longest wait and the longest run.
     pub timing: Timing,
 }
 
@@ -28,40 +26,19 @@ pub struct EmbeddedText {
 }
 
 impl Model {
-    /// Embeds texts; all or none. The whole call is one queue entry, its batches run one after the other.
+    /// Embeds texts; all or none.
     pub async fn embed(&self, texts: Vec<String>, truncation: Truncation) -> Result<Embedded, ServeError> {
         let encoded = self.tokenize(texts, truncation).await?;
-        let part = self.text()?;
-        let plan = plan_batches(&encoded, part.max_batch_rows);
-        let batches =
-            plan.iter().map(|rows| pad(&encoded, rows, &part.manifest)).collect::<Result<_, _>>()?;
-        let run = Run { batches, outputs: vec![part.manifest.output.clone()] };
-        let (outputs, timing) = self.run(run).await?;
-        Ok(Embedded { texts: assemble(&encoded, &plan, outputs, part)?, timing })
-    }
-}
-
-/// Puts the rows of every batch back into the order of the texts.
-fn assemble(
-    encoded: &[EncodedText],
-    plan: &[Vec<usize>],
-    outputs: Vec<Vec<NamedTensor>>,
-    part: &TextPart,
-) -> Result<Vec<EmbeddedText>, ServeError> {
-    let missing = || SessionError::Failed("the engine left an output out".into());
-    let mut vectors: Vec<Option<Vec<f32>>> = vec![None; encoded.len()];
-    for (rows, output) in plan.iter().zip(outputs) {
-        let output = output.into_iter().next().ok_or_else(missing)?;
-        let embeddings = rows_of(output.tensor, rows.len(), part.limits.dimensions)?;
-        for (index, embedding) in rows.iter().zip(embeddings) {
-            if let Some(slot) = vectors.get_mut(*index) {
-                *slot = Some(embedding);
-            }
+        let read: Vec<(usize, bool)> = encoded.iter().map(|text| (text.ids.len(), text.truncated)).collect();
+        let mut timing = Timing::default();
+        let mut embedded = Vec::with_capacity(read.len());
+        let answers = self.run_texts(encoded, &CallContext::default()).await;
+        for (answer, (input_tokens, truncated)) in answers.into_iter().zip(read) {
+            let answer = answer?;
+            timing.queue_time = timing.queue_time.max(answer.timing.queue_time);
+            timing.inference_time = timing.inference_time.max(answer.timing.inference_time);
+            embedded.push(EmbeddedText { values: answer.values, input_tokens, truncated });
         }
+        Ok(Embedded { texts: embedded, timing })
     }
-    let texts = encoded.iter().zip(vectors).map(|(text, values)| {
-        let values = values.ok_or_else(missing)?;
-        Ok(EmbeddedText { values, input_tokens: text.ids.len(), truncated: text.truncated })
-    });
-    texts.collect()
 }

@@ -1,10 +1,14 @@
 //! Tensors in, tensors out.
 
-use super::{Model, Run, Timing};
+use super::backend::{Output, Work, missing};
+use super::{Model, Timing};
+use crate::domain::batch::{BatchKey, rows_of};
 use crate::domain::call::CallContext;
+use crate::domain::input_error::InputError;
 use crate::domain::tensor::NamedTensor;
 use crate::domain::text::check_token_ids;
 use crate::error::ServeError;
+use crate::scheduler::{Done, Request};
 
 /// The outputs of a call, in the order asked for.
 #[derive(Debug)]
@@ -16,12 +20,13 @@ pub struct Inferred {
 }
 
 impl Model {
-    /// Runs the graph once. The inputs must have been checked against the signature.
+    /// Runs the graph on the call's tensors, with those of other calls where the model allows it. The inputs must
+    /// have been checked against the signature.
     pub async fn infer(
         &self,
         inputs: Vec<NamedTensor>,
         outputs: Vec<String>,
-        _context: &CallContext,
+        context: &CallContext,
     ) -> Result<Inferred, ServeError> {
         if let Some(text) = &self.text {
             let ids = inputs.iter().enumerate().find(|(_, input)| input.name == text.manifest.ids);
@@ -29,7 +34,33 @@ impl Model {
                 check_token_ids(index, &ids.tensor, text.vocabulary_size, text.limits.max_input_tokens)?;
             }
         }
-        let (batches, timing) = self.run(Run { batches: vec![inputs], outputs }).await?;
-        Ok(Inferred { outputs: batches.into_iter().flatten().collect(), timing })
+        let rows = self.request_rows(&inputs)?;
+        let priority = self.priority(context)?;
+        let key = if self.rows.tensor > 1 { BatchKey::of_tensors(&inputs, &outputs) } else { None };
+        let bytes = inputs.iter().fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
+        let request = Request { work: Work::Tensors { inputs, outputs }, key, rows, width: 0, bytes };
+        let ticket = self.engine.submit(vec![request], context, priority)?.into_iter().next();
+        let Done { output, queue_time, run_time } = ticket.ok_or_else(missing)?.answer().await?;
+        match output {
+            Output::Tensors(outputs) => {
+                Ok(Inferred { outputs, timing: Timing { queue_time, inference_time: run_time } })
+            }
+            Output::Vector(_) => Err(missing()),
+        }
+    }
+
+    fn request_rows(&self, inputs: &[NamedTensor]) -> Result<usize, InputError> {
+        let batching = &self.settings.batching;
+        if batching.literal_shapes {
+            return Ok(1);
+        }
+        let rows = rows_of(inputs).unwrap_or(1);
+        match batching.max_request_rows {
+            Some(most) if rows > most => Err(InputError::TooLarge {
+                field: "inputs[0].shape".to_owned(),
+                detail: format!("{rows} rows, a request may have {most}"),
+            }),
+            _ => Ok(rows),
+        }
     }
 }

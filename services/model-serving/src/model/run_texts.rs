@@ -1,11 +1,13 @@
 //! Tokens to vectors.
 
-use super::{Model, Run, Timing};
+use super::backend::{Output, Work, missing};
+use super::{Model, Timing};
+use crate::domain::batch::BatchKey;
 use crate::domain::call::CallContext;
-use crate::domain::embedding::rows_of;
-use crate::domain::text::{EncodedText, pad, plan_batches};
+use crate::domain::text::EncodedText;
 use crate::error::ServeError;
-use crate::ports::SessionError;
+use crate::scheduler::{Done, Request};
+use crate::worker::WorkerError;
 
 /// What the graph made of one text.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,42 +19,49 @@ pub struct TextOutput {
 }
 
 impl Model {
-    /// Runs texts through the graph; answers in their order, each for itself. The texts must have been encoded by this model.
+    /// Runs texts through the graph, one queue entry each; answers in their order, each for itself. The texts must
+    /// have been encoded by this model. If the queue has no room for all of them, none is taken.
     pub async fn run_texts(
         &self,
         texts: Vec<EncodedText>,
-        _context: &CallContext,
+        context: &CallContext,
     ) -> Vec<Result<TextOutput, ServeError>> {
-        let plan = self.text().map_or_else(|_| Vec::new(), |part| plan_batches(&texts, part.max_batch_rows));
-        let missing = || SessionError::Failed("the engine left an output out".into()).into();
-        let mut answers: Vec<Result<TextOutput, ServeError>> = texts.iter().map(|_| Err(missing())).collect();
-        for rows in plan {
-            let mut outputs = self.run_rows(&texts, &rows).await.map(Vec::into_iter);
-            for row in &rows {
-                let answer = match &mut outputs {
-                    Ok(outputs) => outputs.next().ok_or_else(missing),
-                    // Only offenders fail: each runs again alone.
-                    Err(_) => self
-                        .run_rows(&texts, &[*row])
-                        .await
-                        .and_then(|one| one.into_iter().next().ok_or_else(missing)),
-                };
-                if let Some(slot) = answers.get_mut(*row) {
-                    *slot = answer;
-                }
-            }
+        let count = texts.len();
+        let requests = texts.into_iter().map(|text| self.text_request(text)).collect();
+        let priority = match self.priority(context) {
+            Ok(priority) => priority,
+            Err(_) => self.settings.queue.default_priority,
+        };
+        let tickets = match self.engine.submit(requests, context, priority) {
+            Ok(tickets) => tickets,
+            Err(error) => return vec![error; count].into_iter().map(refused).collect(),
+        };
+        let mut answers = Vec::with_capacity(count);
+        for ticket in tickets {
+            answers.push(ticket.answer().await.and_then(vector));
         }
         answers
     }
 
-    async fn run_rows(&self, texts: &[EncodedText], rows: &[usize]) -> Result<Vec<TextOutput>, ServeError> {
-        let part = self.text()?;
-        let batches = vec![pad(texts, rows, &part.manifest)?];
-        let (outputs, timing) =
-            self.run(Run { batches, outputs: vec![part.manifest.output.clone()] }).await?;
-        let missing = || SessionError::Failed("the engine left an output out".into());
-        let output = outputs.into_iter().flatten().next().ok_or_else(missing)?;
-        let values = rows_of(output.tensor, rows.len(), part.limits.dimensions)?;
-        Ok(values.into_iter().map(|values| TextOutput { values, timing }).collect())
+    fn text_request(&self, text: EncodedText) -> Request<BatchKey, Work> {
+        let width = text.ids.len();
+        // Ids, mask and segments, 8 bytes each once padded.
+        let bytes = width.saturating_mul(24);
+        let key = (self.rows.text > 1).then_some(BatchKey::Texts);
+        Request { work: Work::Text(text), key, rows: 1, width, bytes }
+    }
+}
+
+fn refused(error: WorkerError) -> Result<TextOutput, ServeError> {
+    Err(error.into())
+}
+
+fn vector(done: Done<Output>) -> Result<TextOutput, ServeError> {
+    let Done { output, queue_time, run_time } = done;
+    match output {
+        Output::Vector(values) => {
+            Ok(TextOutput { values, timing: Timing { queue_time, inference_time: run_time } })
+        }
+        Output::Tensors(_) => Err(missing()),
     }
 }

@@ -1,7 +1,5 @@
 //! What the threads and the callers share, under one lock.
 
-use std::time::Instant;
-
 use tokio::sync::oneshot;
 
 use super::{Done, Runner};
@@ -42,12 +40,11 @@ pub(super) struct Running {
     pub(super) cancel: CancelToken,
     /// Those who still wait for it.
     pub(super) waiting: Vec<EntryId>,
-    pub(super) started: Instant,
 }
 
 impl Running {
     pub(super) fn of(waiting: Vec<EntryId>) -> Self {
-        Self { cancel: CancelToken::default(), waiting, started: Instant::now() }
+        Self { cancel: CancelToken::default(), waiting }
     }
 }
 

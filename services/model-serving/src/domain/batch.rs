@@ -1,0 +1,119 @@
+//! Several requests as one run, and back.
+
+use std::time::Duration;
+
+use super::manifest::EmbeddingManifest;
+use super::signature::Signature;
+use super::tensor::{NamedTensor, Tensor, TensorError};
+use super::tensor::{concat_rows, split_rows};
+use super::text::EncodedText;
+
+/// Which requests may share a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BatchKey {
+    /// Texts, padded to the longest of the batch.
+    Texts,
+    /// Tensors that are alike but for their rows, with the same outputs wanted.
+    Tensors {
+        /// Every input with all dimensions but the first.
+        inputs: Vec<(String, Vec<i64>)>,
+        /// The outputs wanted, in order.
+        outputs: Vec<String>,
+    },
+}
+
+/// The parts of the time a run takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StepTimes {
+    /// Putting the batch together.
+    pub input: Duration,
+    /// In the engine.
+    pub infer: Duration,
+    /// Taking the outputs apart.
+    pub output: Duration,
+}
+
+impl BatchKey {
+    /// The key of tensors that were checked against a signature; none if a first dimension is not a batch of rows.
+    pub fn of_tensors(inputs: &[NamedTensor], outputs: &[String]) -> Option<Self> {
+        let rows = rows_of(inputs)?;
+        let alike = |input: &NamedTensor| {
+            let (first, others) = input.tensor.shape().split_first()?;
+            (usize::try_from(*first) == Ok(rows)).then(|| (input.name.clone(), others.to_vec()))
+        };
+        let inputs = inputs.iter().map(alike).collect::<Option<Vec<_>>>()?;
+        (rows > 0).then(|| Self::Tensors { inputs, outputs: outputs.to_vec() })
+    }
+}
+
+/// The first dimension of the inputs; none for a scalar or no input.
+pub fn rows_of(inputs: &[NamedTensor]) -> Option<usize> {
+    usize::try_from(*inputs.first()?.tensor.shape().first()?).ok()
+}
+
+/// True if every tensor of a graph has rows of which it takes and gives any number.
+pub fn has_rows(signature: &Signature) -> bool {
+    let mut specs = signature.inputs.iter().chain(&signature.outputs);
+    !signature.inputs.is_empty() && specs.all(|spec| spec.shape.first().is_some_and(|rows| *rows < 0))
+}
+
+/// Joins the inputs of requests of one key, row by row.
+pub fn gather(requests: &[&[NamedTensor]]) -> Result<Vec<NamedTensor>, TensorError> {
+    let names = requests.first().copied().unwrap_or_default();
+    let joined = names.iter().enumerate().map(|(index, named)| {
+        let parts: Vec<&Tensor> =
+            requests.iter().filter_map(|inputs| inputs.get(index)).map(|input| &input.tensor).collect();
+        Ok(NamedTensor { name: named.name.clone(), tensor: concat_rows(&parts)? })
+    });
+    joined.collect()
+}
+
+/// Gives every request its rows of every output.
+pub fn scatter(outputs: Vec<NamedTensor>, rows: &[usize]) -> Result<Vec<Vec<NamedTensor>>, TensorError> {
+    let mut answers: Vec<Vec<NamedTensor>> = rows.iter().map(|_| Vec::with_capacity(outputs.len())).collect();
+    for NamedTensor { name, tensor } in outputs {
+        for (answer, tensor) in answers.iter_mut().zip(split_rows(tensor, rows)?) {
+            answer.push(NamedTensor { name: name.clone(), tensor });
+        }
+    }
+    Ok(answers)
+}
+
+/// The inputs of texts, every row padded to the longest. Padding has id 0 and mask 0.
+pub fn pad_texts(
+    texts: &[&EncodedText],
+    manifest: &EmbeddingManifest,
+) -> Result<Vec<NamedTensor>, TensorError> {
+    let width = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+    let ids = column(texts, width, |text, values| values.extend(text.ids.iter().map(|id| i64::from(*id))));
+    let mask = column(texts, width, |text, values| values.extend(text.ids.iter().map(|_| 1_i64)));
+    let mut inputs = vec![
+        named(&manifest.ids, texts.len(), width, ids)?,
+        named(&manifest.mask, texts.len(), width, mask)?,
+    ];
+    if let Some(name) = &manifest.type_ids {
+        let types = column(texts, width, |text, values| {
+            values.extend(text.type_ids.iter().take(text.ids.len()).map(|id| i64::from(*id)));
+        });
+        inputs.push(named(name, texts.len(), width, types)?);
+    }
+    Ok(inputs)
+}
+
+fn column(texts: &[&EncodedText], width: usize, row: impl Fn(&EncodedText, &mut Vec<i64>)) -> Vec<i64> {
+    let mut values = Vec::with_capacity(texts.len().saturating_mul(width));
+    for (index, text) in texts.iter().enumerate() {
+        row(text, &mut values);
+        values.resize(index.saturating_add(1).saturating_mul(width), 0);
+    }
+    values
+}
+
+fn named(name: &str, rows: usize, width: usize, values: Vec<i64>) -> Result<NamedTensor, TensorError> {
+    // Both are bounded by the limits of a batch and of a manifest, far below i64.
+    let shape = [rows, width].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+    Ok(NamedTensor { name: name.to_owned(), tensor: Tensor::try_new(shape.to_vec(), values.into())? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+use super::*;
+use crate::domain::manifest::Manifest;
+
+fn named_tensor(name: &str, shape: &[i64], values: Vec<f32>) -> NamedTensor {
+    NamedTensor { name: name.to_owned(), tensor: Tensor::try_new(shape.to_vec(), values.into()).unwrap() }
+}
+
+fn text(ids: &[u32]) -> EncodedText {
+    EncodedText { ids: ids.to_vec(), type_ids: vec![1; ids.len()], truncated: false }
+}
+
+#[test]
+fn rows_are_joined_and_given_back_to_their_requests() {
+    let first = [named_tensor("x", &[1, 2], vec![1.0, 2.0])];
+    let second = [named_tensor("x", &[2, 2], vec![3.0, 4.0, 5.0, 6.0])];
+    let joined = gather(&[&first, &second]).unwrap();
+    assert_eq!(joined[0].tensor.shape(), [3, 2]);
+    let answers = scatter(joined, &[1, 2]).unwrap();
+    assert_eq!(answers, [first.to_vec(), second.to_vec()]);
+}
+
+#[test]
+fn only_tensors_alike_but_for_their_rows_share_a_key() {
+    let key = |rows: i64, width: i64, outputs: &[&str]| {
+        let values = vec![0.0; usize::try_from(rows * width).unwrap()];
+        let outputs: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
+        BatchKey::of_tensors(&[named_tensor("x", &[rows, width], values)], &outputs)
+    };
+    assert_eq!(key(1, 2, &["y"]), key(3, 2, &["y"]));
+    assert_ne!(key(1, 2, &["y"]), key(1, 3, &["y"]));
+    assert_ne!(key(1, 2, &["y"]), key(1, 2, &["z"]));
+    assert_eq!(key(0, 2, &["y"]), None);
+    let unequal = [named_tensor("a", &[1], vec![0.0]), named_tensor("b", &[2], vec![0.0; 2])];
+    assert_eq!(BatchKey::of_tensors(&unequal, &[]), None);
+    assert_eq!(BatchKey::of_tensors(&[named_tensor("a", &[], vec![0.0])], &[]), None);
+}
+
+#[test]
+fn texts_are_padded_to_the_longest_of_the_batch() {
+    let manifest = "kind = \"embedding\"\ntokenizer = \"t.json\"\nmax_input_tokens = 9\ndimensions = 1\noutput = \"y\"\n\
+        [inputs]\nids = \"ids\"\nmask = \"mask\"\ntype_ids = \"types\"";
+    let Manifest::Embedding(manifest) = Manifest::parse(manifest).unwrap() else { panic!("no embedding") };
+    let (short, long) = (text(&[7]), text(&[4, 5, 6]));
+    let inputs = pad_texts(&[&short, &long], &manifest).unwrap();
+    let expected: [(&str, Vec<i64>); 3] = [
+        ("ids", vec![7, 0, 0, 4, 5, 6]),
+        ("mask", vec![1, 0, 0, 1, 1, 1]),
+        ("types", vec![1, 0, 0, 1, 1, 1]),
+    ];
+    for (input, (name, values)) in inputs.into_iter().zip(expected) {
+        assert_eq!(input.name, name);
+        assert_eq!(input.tensor, Tensor::try_new(vec![2, 3], values.into()).unwrap());
+    }
+}

@@ -1,0 +1,149 @@
+//! What an inference thread does with a batch.
+
+use std::time::Instant;
+
+use crate::cancel::CancelToken;
+use crate::domain::batch::{BatchKey, StepTimes, gather, pad_texts, scatter};
+use crate::domain::embedding::rows_of;
+use crate::domain::manifest::EmbeddingManifest;
+use crate::domain::tensor::{NamedTensor, Tensor};
+use crate::domain::text::EncodedText;
+use crate::error::ServeError;
+use crate::ports::{InferenceSession, SessionError};
+use crate::scheduler::{Ran, Runner};
+
+/// One queue entry. Entries of a batch are of one kind: their keys are equal.
+#[derive(Debug)]
+pub enum Work {
+    /// One text.
+    Text(EncodedText),
+    /// The tensors of one call.
+    Tensors {
+        /// Every input of the graph.
+        inputs: Vec<NamedTensor>,
+        /// The outputs wanted, in order.
+        outputs: Vec<String>,
+    },
+}
+
+/// The answer to one entry.
+#[derive(Debug)]
+pub enum Output {
+    /// A text's vector.
+    Vector(Vec<f32>),
+    /// The outputs wanted.
+    Tensors(Vec<NamedTensor>),
+}
+
+/// One session and what texts mean to it.
+pub struct Backend {
+    session: Box<dyn InferenceSession>,
+    text: Option<EmbeddingManifest>,
+}
+
+impl Backend {
+    /// A backend; without a manifest it takes tensors only.
+    pub const fn new(session: Box<dyn InferenceSession>, text: Option<EmbeddingManifest>) -> Self {
+        Self { session, text }
+    }
+
+    fn texts(&mut self, texts: &[&EncodedText], cancel: &CancelToken) -> Result<Ran<Output>, ServeError> {
+        let Self { session, text: Some(manifest) } = self else { return Err(missing()) };
+        let mut clock = Clock::start();
+        let inputs = pad_texts(texts, manifest)?;
+        clock.lap(|times| &mut times.input);
+        let wanted = std::slice::from_ref(&manifest.output);
+        let output = session.run(&inputs, wanted, cancel)?.into_iter().next().ok_or_else(missing)?;
+        clock.lap(|times| &mut times.infer);
+        let outputs = vectors(output.tensor, texts, manifest)?;
+        clock.lap(|times| &mut times.output);
+        let width = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
+        Ok(clock.ran(outputs, texts.len().saturating_mul(width)))
+    }
+
+    fn tensors(
+        &mut self,
+        requests: &[&[NamedTensor]],
+        wanted: &[String],
+        cancel: &CancelToken,
+    ) -> Result<Ran<Output>, ServeError> {
+        let mut clock = Clock::start();
+        if let [only] = requests {
+            // Nothing is copied: the engine reads the memory of the message.
+            let outputs = self.session.run(only, wanted, cancel)?;
+            clock.lap(|times| &mut times.infer);
+            return Ok(clock.ran(vec![Ok(Output::Tensors(outputs))], 0));
+        }
+        let rows: Vec<usize> =
+            requests.iter().filter_map(|inputs| crate::domain::batch::rows_of(inputs)).collect();
+        let inputs = gather(requests)?;
+        clock.lap(|times| &mut times.input);
+        let outputs = self.session.run(&inputs, wanted, cancel)?;
+        clock.lap(|times| &mut times.infer);
+        let answers = scatter(outputs, &rows)?;
+        clock.lap(|times| &mut times.output);
+        Ok(clock.ran(answers.into_iter().map(|outputs| Ok(Output::Tensors(outputs))).collect(), 0))
+    }
+}
+
+impl Runner for Backend {
+    type Key = BatchKey;
+    type Work = Work;
+    type Output = Output;
+
+    fn run(&mut self, batch: &[&Work], cancel: &CancelToken) -> Result<Ran<Output>, ServeError> {
+        if cancel.is_cancelled() {
+            return Err(SessionError::Cancelled.into());
+        }
+        let (mut texts, mut tensors) = (Vec::new(), Vec::new());
+        let mut wanted: &[String] = &[];
+        for work in batch {
+            match work {
+                Work::Text(text) => texts.push(text),
+                Work::Tensors { inputs, outputs } => {
+                    wanted = outputs;
+                    tensors.push(inputs.as_slice());
+                }
+            }
+        }
+        if tensors.is_empty() { self.texts(&texts, cancel) } else { self.tensors(&tensors, wanted, cancel) }
+    }
+}
+
+/// One vector a text; one that is not finite is that text's error alone.
+fn vectors(
+    output: Tensor,
+    texts: &[&EncodedText],
+    manifest: &EmbeddingManifest,
+) -> Result<Vec<Result<Output, ServeError>>, ServeError> {
+    let rows = rows_of(output, texts.len(), manifest.dimensions)?;
+    Ok(rows.into_iter().map(|values| Ok(Output::Vector(values))).collect())
+}
+
+pub(super) fn missing() -> ServeError {
+    SessionError::Failed("the engine left an output out".into()).into()
+}
+
+/// Times the steps of a run.
+struct Clock {
+    since: Instant,
+    times: StepTimes,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { since: Instant::now(), times: StepTimes::default() }
+    }
+
+    /// Ends a step.
+    fn lap(&mut self, step: impl Fn(&mut StepTimes) -> &mut std::time::Duration) {
+        let now = Instant::now();
+        *step(&mut self.times) = now.saturating_duration_since(self.since);
+        self.since = now;
+    }
+
+    fn ran(&self, outputs: Vec<Result<Output, ServeError>>, padded_tokens: usize) -> Ran<Output> {
+        let StepTimes { input, infer, output } = self.times;
+        Ran { outputs, padded_tokens, compute_input: input, compute_infer: infer, compute_output: output }
+    }
+}
