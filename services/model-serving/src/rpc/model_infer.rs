@@ -9,6 +9,7 @@ use super::Rpc;
 use super::call_context::with_parameters;
 use super::convert::{InferCall, decode_infer, encode_outputs};
 use crate::domain::call::CallContext;
+use crate::domain::finite::check_finite;
 use crate::domain::input_error::InputError;
 use crate::domain::statistics::{Outcome, RequestFinished};
 use crate::model::Model;
@@ -47,7 +48,11 @@ fn checked(
     context: &CallContext,
 ) -> Result<(InferCall, CallContext), InputError> {
     let context = with_parameters(context, &request.parameters)?;
-    Ok((decode_infer(request, model.signature())?, context))
+    let call = decode_infer(request, model.signature())?;
+    if model.settings().refuse_non_finite {
+        check_finite(&call.inputs)?;
+    }
+    Ok((call, context))
 }
 
 /// Counts a request that never came as far as the model.

@@ -98,11 +98,14 @@ fn copy_outputs(
             .iter()
             .find(|(output, _)| output == name)
             .ok_or_else(|| SessionError::Failed(format!("output '{name}' is missing").into()))?;
-        bytes = bytes.saturating_add(values::byte_len(&value));
-        if bytes > limit {
-            return Err(SessionError::OutputTooLarge { bytes, limit });
-        }
+        let within = |bytes| match bytes > limit {
+            true => Err(SessionError::OutputTooLarge { bytes, limit }),
+            false => Ok(bytes),
+        };
+        within(bytes.saturating_add(values::byte_len(&value)))?;
         let tensor = values::copy(&value).map_err(SessionError::Failed)?;
+        // How long strings are is only known now.
+        bytes = within(bytes.saturating_add(tensor.byte_len()))?;
         copies.push(NamedTensor { name: name.clone(), tensor });
     }
     Ok(copies)
