@@ -6,10 +6,9 @@ use crate::adapters::huggingface_tokenizers::HuggingFaceTokenizer;
 use crate::adapters::onnx_file;
 use crate::cancel::CancelToken;
 use crate::config::Config;
-use crate::domain::manifest::{EmbeddingManifest, Manifest};
+use crate::domain::manifest::{EmbeddingManifest, Manifest, ManifestError};
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
-use crate::domain::settings::ModelSettings;
 use crate::model::{Model, Parts, TextPart, TextWorker};
 use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
 use crate::repository::{self, RepositoryError, VersionFolder};
@@ -42,6 +41,9 @@ pub enum LoadError {
         /// What is wrong with it.
         source: EncoderError,
     },
+    /// The graph is not as the settings say.
+    #[error("the model's settings do not fit its graph")]
+    Settings(#[from] ManifestError),
     /// The graph is not as `model.toml` says.
     #[error("model.toml and model.onnx do not fit together")]
     SelfTest(#[from] SelfTestError),
@@ -64,14 +66,14 @@ impl Loader {
 
     /// Reads, hashes, loads and tries out one version. Blocks.
     pub fn load(&self, folder: &VersionFolder, cancel: &CancelToken) -> Result<Model, LoadError> {
-        let files = repository::read(folder)?;
+        let files = repository::read(folder, &self.config.service_limits())?;
         if let Some(tensor) = onnx_file::external_tensor(&files.model)? {
             return Err(LoadError::ExternalData(tensor));
         }
-        let limits = self.config.service_limits();
-        let settings = ModelSettings::for_manifest(files.manifest.clone(), &limits);
+        let settings = files.settings;
         let mut session = self.engine.load(&files.model, cancel)?;
-        let text = match files.manifest {
+        settings.check_signature(session.signature())?;
+        let text = match settings.manifest.clone() {
             Manifest::Tensor => None,
             Manifest::Embedding(manifest) => {
                 let tokenizer = files.tokenizer.unwrap_or_default();
@@ -85,7 +87,7 @@ impl Loader {
             properties: session.properties(),
             text: text.as_ref().map(|part| part.limits),
         };
-        let signature = session.signature().clone();
+        let signature = settings.served_signature(session.signature());
         let mut sessions = vec![session];
         for _ in 1..settings.instances {
             sessions.push(self.engine.load(&files.model, cancel)?);

@@ -250,3 +250,43 @@ fn settings_are_held_against_the_graph() {
     assert_eq!(key_of(batched.check_signature(&fixed)).1, "batching.max_rows");
     assert_eq!(ModelSettings::defaults(&LIMITS).check_signature(&fixed), Ok(()));
 }
+
+/// Each fenced block of the reference page, by its language.
+fn documented(language: &str) -> Vec<String> {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/model-configuration.md"));
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_examples_of_the_reference_page_are_good() {
+    let (toml, protobuf) = (documented("toml"), documented("protobuf"));
+    let [text_model, beside_triton] = toml.as_slice() else { panic!("{toml:?}") };
+    version(text_model).unwrap();
+    let texts = ModelTexts {
+        model_name: "resnet",
+        model_toml: Some(beside_triton),
+        config_pbtxt: Some(&protobuf[0]),
+        config_json: None,
+    };
+    let settings = read(&texts, None, &LIMITS).unwrap();
+    assert_eq!((settings.batching.max_rows, settings.batching.max_delay), (8, Duration::ZERO));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        text in "\\PC{0,80}",
+        from in proptest::prelude::any::<proptest::sample::Index>(),
+        to in proptest::prelude::any::<proptest::sample::Index>(),
+    ) {
+        drop(version(&text));
+        let chars: Vec<char> = FULL.chars().collect();
+        let head = chars.iter().take(from.index(chars.len()));
+        let mutated: String = head.copied().chain(text.chars()).chain(chars.iter().skip(to.index(chars.len())).copied()).collect();
+        if let Ok(settings) = version(&mutated) {
+            // What is accepted is within every limit.
+            proptest::prop_assert_eq!(settings.check(), Ok(()));
+        }
+    }
+}
