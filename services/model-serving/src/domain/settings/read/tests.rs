@@ -253,7 +253,8 @@ fn settings_are_held_against_the_graph() {
 
 /// Each fenced block of the reference page, by its language.
 fn documented(language: &str) -> Vec<String> {
-    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/model-configuration.md"));
+    let page =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/model-configuration.md"));
     let blocks = page.split("```").skip(1).step_by(2);
     blocks.filter_map(|block| block.strip_prefix(language)).map(str::to_owned).collect()
 }
