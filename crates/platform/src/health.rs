@@ -9,6 +9,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Health {
     components: Arc<watch::Sender<BTreeMap<String, Option<String>>>>,
+    /// What `grpc.health.v1` is asked about besides the server and its services.
+    names: Arc<watch::Sender<BTreeMap<String, bool>>>,
 }
 
 /// One thing a service needs before it can serve, such as `database`. Starts not ready.
@@ -21,7 +23,7 @@ pub struct Component {
 impl Health {
     /// No components yet.
     pub fn new() -> Self {
-        Self { components: Arc::new(watch::Sender::new(BTreeMap::new())) }
+        Self { components: Arc::default(), names: Arc::default() }
     }
 
     /// Registers a component, not ready, with the reason `starting`.
@@ -40,6 +42,21 @@ impl Health {
     pub fn unready(&self) -> Vec<(String, String)> {
         let components = self.components.borrow();
         components.iter().filter_map(|(name, why)| Some((name.clone(), why.clone()?))).collect()
+    }
+
+    /// Says of a name, such as a model's, whether it can serve: `grpc.health.v1` answers so from then on.
+    ///
+    /// It changes nothing about the readiness of the process. None forgets the name: NOT_FOUND again.
+    pub fn set_name(&self, name: &str, serving: Option<bool>) {
+        self.names.send_if_modified(|names| match serving {
+            Some(serving) => names.insert(name.to_owned(), serving) != Some(serving),
+            None => names.remove(name).is_some(),
+        });
+    }
+
+    /// Waits for the next change of a name.
+    pub fn subscribe_names(&self) -> watch::Receiver<BTreeMap<String, bool>> {
+        self.names.subscribe()
     }
 
     /// Waits for the next change of any component.

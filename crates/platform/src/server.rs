@@ -98,6 +98,8 @@ impl Server {
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let names = grpc_service_names.to_vec();
+        let told_names = admin::report_names(reporter.clone(), self.health.clone(), shutdown.clone());
+        tasks.spawn("report_names", told_names);
         tasks.spawn("report_health", admin::report_health(reporter, names, self.health, shutdown.clone()));
 
         let routes = routes.add_service(health_service);

@@ -69,7 +69,7 @@ impl Service {
         let loading =
             LoadModels::start(loader, folders, Arc::clone(&catalog), &health).map_err(RunError::Thread)?;
         let tasks = Tasks::new(shutdown, config.platform.grace_period);
-        let rpc = Rpc::new(Arc::clone(&catalog), health, Metrics::new());
+        let rpc = Rpc::new(Arc::clone(&catalog), Arc::<Catalog>::clone(&catalog), health, Metrics::new());
         server.spawn(&tasks, &rpc::SERVICE_NAMES, rpc.routes(config.message_limits()));
 
         let ended = tasks.join().await;

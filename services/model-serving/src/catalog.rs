@@ -9,6 +9,8 @@ use crate::domain::model::{ModelId, Version};
 use crate::error::ServeError;
 use crate::model::Model;
 
+mod control;
+
 /// Every version that was found, in the order of names and versions.
 #[derive(Debug, Default)]
 pub struct Catalog {

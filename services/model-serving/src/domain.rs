@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod call;
+pub mod control;
 pub mod datatype;
 pub mod embedding;
 pub mod finite;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
+use ailayer_platform::error::Failure;
+use futures::future::BoxFuture;
+
 use crate::cancel::CancelToken;
+use crate::domain::control::{IndexEntry, LoadOverrides};
 use crate::domain::signature::Signature;
 use crate::domain::tensor::NamedTensor;
 use crate::domain::text::EncodedText;
@@ -43,6 +47,18 @@ pub trait InferenceSession: Send {
 pub trait TextEncoder: Send {
     /// Encodes one text, special tokens included, cut to the length the encoder was made for.
     fn encode(&self, text: &str) -> Result<EncodedText, EncoderError>;
+}
+
+/// The folder of models while the service runs.
+pub trait RepositoryControl: Send + Sync {
+    /// What there is, in the order of names and versions; only what serves, if `ready_only`.
+    fn index(&self, ready_only: bool) -> Vec<IndexEntry>;
+
+    /// Loads a model, or loads it anew; done once it serves. The old version serves until then, and if it fails.
+    fn load(&self, name: String, overrides: LoadOverrides) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Unloads every version of a model; running calls are finished.
+    fn unload(&self, name: String) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// The engine or a model file cannot be used.

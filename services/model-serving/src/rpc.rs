@@ -12,7 +12,8 @@ use tonic::service::{LayerExt as _, Routes};
 
 use crate::catalog::Catalog;
 use crate::error::ServeError;
-use crate::model::{Model, Timing};
+use crate::model::Model;
+use crate::ports::RepositoryControl;
 use crate::telemetry::Metrics;
 use request_bytes::{Budget, RequestBytesLayer};
 
@@ -26,6 +27,9 @@ mod model_infer;
 mod model_metadata;
 mod model_statistics;
 mod model_stream_infer;
+mod repository_index;
+mod repository_model_load;
+mod repository_model_unload;
 mod request_bytes;
 mod serving_service;
 mod tokenize;
@@ -50,14 +54,20 @@ pub struct Rpc(Arc<Shared>);
 
 struct Shared {
     catalog: Arc<Catalog>,
+    control: Arc<dyn RepositoryControl>,
     health: Health,
     metrics: Metrics,
 }
 
 impl Rpc {
-    /// Handlers over a catalog.
-    pub fn new(catalog: Arc<Catalog>, health: Health, metrics: Metrics) -> Self {
-        Self(Arc::new(Shared { catalog, health, metrics }))
+    /// Handlers over a catalog; `control` loads and unloads.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        control: Arc<dyn RepositoryControl>,
+        health: Health,
+        metrics: Metrics,
+    ) -> Self {
+        Self(Arc::new(Shared { catalog, control, health, metrics }))
     }
 
     /// Both services. Answers are not compressed; requests may be, within the limit once unpacked.
@@ -77,6 +87,10 @@ impl Rpc {
 
     fn catalog(&self) -> &Catalog {
         &self.0.catalog
+    }
+
+    fn control(&self) -> &dyn RepositoryControl {
+        self.0.control.as_ref()
     }
 
     fn health(&self) -> &Health {
@@ -99,12 +113,6 @@ impl Rpc {
         let reason = outcome.as_ref().err().map_or("OK", |failure| failure.reason().as_str_name());
         self.0.metrics.request(&label, method, reason);
         outcome.map_err(Status::from)
-    }
-
-    fn measure(&self, model: &Model, timing: Timing) {
-        let name = &model.info().id.name;
-        self.0.metrics.run(name, timing.queue_time, timing.inference_time);
-        self.0.metrics.queue_length(name, model.queue_len());
     }
 
     fn measure_tokens(&self, model: &Model, tokens: u64) {

@@ -1,5 +1,7 @@
 //! The admin port: live, ready, metrics; and gRPC health fed from the same readiness.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -71,6 +73,32 @@ pub async fn report_health(
                 }
                 return;
             }
+        }
+    }
+}
+
+/// Keeps `grpc.health.v1` in step with the names that the process tells of, such as its models.
+pub async fn report_names(mut reporter: HealthReporter, health: Health, shutdown: Shutdown) {
+    let mut changes = health.subscribe_names();
+    let mut told: BTreeMap<String, bool> = BTreeMap::new();
+    loop {
+        let draining = shutdown.is_cancelled();
+        let names = changes.borrow_and_update().clone();
+        for name in told.keys().filter(|name| !names.contains_key(name.as_str())) {
+            reporter.clear_service_status(name).await;
+        }
+        for (name, serving) in &names {
+            let status =
+                if *serving && !draining { ServingStatus::Serving } else { ServingStatus::NotServing };
+            reporter.set_service_status(name, status).await;
+        }
+        told = names;
+        if draining {
+            return;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = shutdown.cancelled() => {}
         }
     }
 }

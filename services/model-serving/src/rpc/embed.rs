@@ -20,7 +20,6 @@ pub(super) async fn embed(rpc: &Rpc, request: EmbedRequest) -> Result<EmbedRespo
             })
             .collect();
         let input_tokens = embeddings.iter().map(|text| u64::from(text.input_tokens)).sum();
-        rpc.measure(model, embedded.timing);
         rpc.measure_tokens(model, input_tokens);
         Ok(EmbedResponse {
             model: Some(model_to_proto(model.info())),

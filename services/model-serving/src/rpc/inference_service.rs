@@ -14,18 +14,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Rpc, call_context, model_config, model_infer, model_metadata, model_statistics, model_stream_infer,
+    repository_index, repository_model_load, repository_model_unload,
 };
 
 /// What is offered beyond the standard, in Triton's words. What is not here is answered with UNIMPLEMENTED.
-const EXTENSIONS: [&str; 7] = [
-    "binary_tensor_data",
-    "model_configuration",
-    "model_repository",
-    "model_repository(unload_dependents)",
-    "parameters",
-    "schedule_policy",
-    "statistics",
-];
+const EXTENSIONS: [&str; 5] =
+    ["binary_tensor_data", "model_configuration", "parameters", "schedule_policy", "statistics"];
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Rpc {
@@ -103,22 +97,22 @@ impl GrpcInferenceService for Rpc {
 
     async fn repository_index(
         &self,
-        _: Request<RepositoryIndexRequest>,
+        request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        Err(Status::unimplemented(""))
+        repository_index::repository_index(self, request.into_inner()).map(Response::new)
     }
 
     async fn repository_model_load(
         &self,
-        _: Request<RepositoryModelLoadRequest>,
+        request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
-        Err(Status::unimplemented(""))
+        repository_model_load::repository_model_load(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn repository_model_unload(
         &self,
-        _: Request<RepositoryModelUnloadRequest>,
+        request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
-        Err(Status::unimplemented(""))
+        repository_model_unload::repository_model_unload(self, request.into_inner()).await.map(Response::new)
     }
 }

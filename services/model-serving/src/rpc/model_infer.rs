@@ -28,7 +28,6 @@ pub(super) async fn model_infer(
             checked(request, model, context).inspect_err(|_| refused(model, arrival.elapsed()))?;
         let InferCall { id, inputs, outputs, raw } = call;
         let inferred = model.infer(inputs, outputs, &context).await?;
-        rpc.measure(model, inferred.timing);
         let (outputs, raw_output_contents) = encode_outputs(inferred.outputs, raw);
         Ok(ModelInferResponse {
             model_name: model.info().id.name.clone(),

@@ -35,17 +35,22 @@ impl LoadModels {
             .into_iter()
             .map(|folder| {
                 let component = health.component(format!("model/{}", folder.id));
+                health.set_name(&folder.id.name, Some(false));
                 (folder, component)
             })
             .collect();
         let cancel = CancelToken::default();
         let token = cancel.clone();
+        let health = health.clone();
         let thread = Builder::new().name("load_models".to_owned()).spawn(move || {
             for (folder, component) in &work {
                 if token.is_cancelled() {
                     return;
                 }
-                load(&loader, folder, component, &catalog, &token);
+                if load(&loader, folder, component, &catalog, &token) {
+                    // A model serves as soon as one of its versions does.
+                    health.set_name(&folder.id.name, Some(true));
+                }
             }
         })?;
         Ok(Self { cancel, thread })
@@ -66,7 +71,7 @@ fn load(
     component: &Component,
     catalog: &Catalog,
     cancel: &CancelToken,
-) {
+) -> bool {
     let _span = tracing::info_span!("load_model", model = %folder.id).entered();
     let started = Instant::now();
     match loader.load(folder, cancel) {
@@ -80,11 +85,13 @@ fn load(
             );
             catalog.insert(model);
             component.set_ready();
+            true
         }
         Err(error) => {
             let reason = chain(&error);
             tracing::error!(error = %reason, "model not loaded");
             component.set_unready(reason);
+            false
         }
     }
 }
