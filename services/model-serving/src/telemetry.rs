@@ -1,8 +1,6 @@
 //! What is measured.
 
-use ailayer_platform::telemetry::{
-    Counter, Gauge, Histogram, add_metrics_section, counter, gauge, histogram,
-};
+use ailayer_platform::telemetry::{Counter, add_metrics_section, counter};
 
 mod distributions;
 mod model_metrics;

@@ -31,6 +31,7 @@ def main():
     stream(client)
     stream_with_status(client)
     statistics(client)
+    repository(client)
     not_offered(client)
     client.close()
     print("session complete")
@@ -254,6 +255,14 @@ def statistics(client):
     assert inference.queue.count == inference.compute_infer.count == inference.success.count, add
     assert sum(b.compute_infer.count for b in add.batch_stats) == add.execution_count, add
     assert any(b.batch_size >= 1000 for b in add.batch_stats), add
+
+
+def repository(client):
+    models = client.get_model_repository_index().models
+    assert [(m.name, m.version, m.state) for m in models] == [
+        ("add", "1", "READY"),
+        ("identities", "1", "READY"),
+    ], models
 
 
 def not_offered(client):

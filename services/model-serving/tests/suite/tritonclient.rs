@@ -6,7 +6,13 @@ use std::time::Duration;
 use ailayer_proto::FILE_DESCRIPTOR_SET;
 use tokio::process::Command;
 
-use crate::support::{Running, setup};
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::{Repository, Running, setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tritonclient_drives_a_session() {
@@ -36,6 +42,31 @@ async fn tritonclient_drives_a_session() {
         let failures = value("nv_inference_request_failure", &labels);
         assert!(reason != "OTHER" || failures >= 2, "{failures}");
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_health_knows_each_model_by_its_name() {
+    let repository = Repository::new();
+    repository.add("add", "add", "1");
+    repository.add("corrupt", "corrupt", "1");
+    let mut service = Running::start(repository.config()).await;
+    while !service.model_ready("add", "").await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let channel = Channel::from_shared(format!("http://{}", service.grpc)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut status = async |service: &str| {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        health.check(request).await.map(|answer| answer.into_inner().status())
+    };
+    // Told by a task of its own, a moment later.
+    while status("add").await.unwrap() != ServingStatus::Serving {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status("corrupt").await.unwrap(), ServingStatus::NotServing);
+    assert_eq!(status("").await.unwrap(), ServingStatus::NotServing);
+    assert_eq!(status("absent").await.unwrap_err().code(), Code::NotFound);
     service.stop().await;
 }
 
