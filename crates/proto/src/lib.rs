@@ -7,6 +7,8 @@
 /// The serialised `FileDescriptorSet` of every proto, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptors.binpb");
 
+pub mod bounded;
+
 /// Packages named `ailayer.*`.
 pub mod ailayer {
     /// Types shared by the services.

@@ -10,6 +10,8 @@ use prost_types::FileDescriptorSet;
 
 /// Where the generated code lives, below the workspace root.
 const GENERATED: &str = "crates/proto/src/gen";
+/// The package whose messages may be large.
+const BOUNDED: &str = "inference.rs";
 /// The descriptor set that gRPC reflection serves.
 const DESCRIPTORS: &str = "descriptors.binpb";
 
@@ -37,7 +39,14 @@ fn generate(proto_dir: &Path, out: &Path) -> anyhow::Result<()> {
         .bytes(".ailayer.audit.v1.AppendEntryRequest")
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)
-        .context("generating code")
+        .context("generating code")?;
+    bound(&out.join(BOUNDED))
+}
+
+/// Has a package decode with the codec that counts fields; the generator knows one codec for all packages.
+fn bound(generated: &Path) -> anyhow::Result<()> {
+    let code = fs::read_to_string(generated)?;
+    Ok(fs::write(generated, code.replace("tonic_prost::ProstCodec", "crate::bounded::BoundedCodec"))?)
 }
 
 /// Reflection needs the shapes, not the prose.

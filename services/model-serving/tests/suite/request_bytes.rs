@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ailayer_platform::error::{ErrorReason, retry_after};
 use ailayer_proto::inference::ModelInferRequest;
+use ailayer_proto::inference::model_infer_request::InferInputTensor;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use tonic::transport::Channel;
@@ -49,6 +50,21 @@ async fn packed_requests_are_answered_and_bombs_refused() {
         let bomb = client.model_infer(zeros(524_288)).await;
         refused(bomb, Code::ResourceExhausted, ErrorReason::MessageTooLarge);
     }
+    service.stop().await;
+}
+
+/// Each empty input takes two bytes on the wire and hundreds once decoded.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_empty_fields_are_refused_before_they_are_decoded() {
+    let (mut service, _repository) = small().await;
+    let inputs = vec![InferInputTensor::default(); 100_000];
+    refused(
+        service.inference.model_infer(infer("add", inputs)).await,
+        Code::ResourceExhausted,
+        ErrorReason::MessageTooLarge,
+    );
+    let few = infer("add", vec![InferInputTensor::default(); 60_000]);
+    refused(service.inference.model_infer(few).await, Code::InvalidArgument, ErrorReason::InvalidField);
     service.stop().await;
 }
 
