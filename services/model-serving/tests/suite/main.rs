@@ -11,6 +11,7 @@ mod embedding;
 mod loading;
 mod minilm;
 mod request_bytes;
+mod scheduling;
 mod shutdown;
 mod support;
 mod tensors;
