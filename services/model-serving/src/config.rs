@@ -62,7 +62,7 @@ const fn default_tokenizer_threads() -> usize {
 }
 
 const fn default_queue_capacity() -> usize {
-    64
+    512
 }
 
 const fn default_queue_bytes() -> usize {

@@ -157,7 +157,7 @@ async fn a_client_that_leaves_frees_the_engine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn overload_is_shed_with_a_time_to_retry() {
     let mut config = config();
-    config.queue_capacity = 1;
+    config.queue_capacity = 8;
     let service = start(config).await;
     let text = "a handful of words that keep the engine busy for a while ".repeat(16);
     let calls = (0..12).map(|_| {

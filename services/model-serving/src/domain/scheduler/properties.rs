@@ -1,5 +1,7 @@
 //! Against a naive model: a plain list of what waits.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +17,15 @@ const LIMITS: Limits = Limits {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Push { key: Option<u8>, rows: usize, width: usize, bytes: usize, priority: u32, account: u8, patience: Option<u64> },
+    Push {
+        key: Option<u8>,
+        rows: usize,
+        width: usize,
+        bytes: usize,
+        priority: u32,
+        account: u8,
+        patience: Option<u64>,
+    },
     Next,
     Cancel(usize),
     Wait(u64),
@@ -25,8 +35,14 @@ fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![1 => Just(None), 5 => (0..2_u8).prop_map(Some)];
     let patience = prop_oneof![2 => Just(None), 1 => (0..30_u64).prop_map(Some)];
     let push = (key, 1..8_usize, 0..30_usize, 0..60_usize, 1..3_u32, 0..3_u8, patience).prop_map(
-        |(key, rows, width, bytes, priority, account, patience)| {
-            Step::Push { key, rows, width, bytes, priority, account, patience }
+        |(key, rows, width, bytes, priority, account, patience)| Step::Push {
+            key,
+            rows,
+            width,
+            bytes,
+            priority,
+            account,
+            patience,
         },
     );
     prop_oneof![6 => push, 3 => Just(Step::Next), 1 => (0..20_usize).prop_map(Step::Cancel), 1 => (0..20_u64).prop_map(Step::Wait)]
@@ -89,14 +105,21 @@ impl Naive {
         for known in &ran {
             assert!(known.deadline.is_none_or(|deadline| deadline > now), "nothing late runs");
             let alike = |other: &&Known| {
-                (other.key, other.priority, other.account, other.width) == (known.key, known.priority, known.account, known.width)
+                (other.key, other.priority, other.account, other.width)
+                    == (known.key, known.priority, known.account, known.width)
             };
             let skipped = self.waiting.iter().filter(alike).any(|other| other.id < known.id);
             assert!(!skipped, "in order within account, level and width");
         }
         // Nobody is passed over for ever: the oldest of the level that is served waits at most a few batches more.
-        let oldest = self.waiting.iter_mut().filter(|known| known.priority == head.priority).min_by_key(|known| known.id);
-        if let Some(oldest) = oldest.filter(|oldest| before.iter().all(|other| other.priority != head.priority || other.id >= oldest.id)) {
+        let oldest = self
+            .waiting
+            .iter_mut()
+            .filter(|known| known.priority == head.priority)
+            .min_by_key(|known| known.id);
+        if let Some(oldest) = oldest.filter(|oldest| {
+            before.iter().all(|other| other.priority != head.priority || other.id >= oldest.id)
+        }) {
             oldest.bypassed += 1;
             assert!(oldest.bypassed <= 9, "starved");
         }
@@ -125,7 +148,19 @@ fn run(steps: Vec<Step>) {
                 let mut dropped = Vec::new();
                 let taken = queue.push(entry, now, &mut dropped);
                 naive.dropped(dropped, now);
-                let known = |id| Known { id, number, key, rows, width, bytes, priority, account, deadline, queued_at: now, bypassed: 0 };
+                let known = |id| Known {
+                    id,
+                    number,
+                    key,
+                    rows,
+                    width,
+                    bytes,
+                    priority,
+                    account,
+                    deadline,
+                    queued_at: now,
+                    bypassed: 0,
+                };
                 match taken {
                     Ok(id) => naive.waiting.push(known(id)),
                     Err(Refused { work, reason: Refusal::Late }) => {

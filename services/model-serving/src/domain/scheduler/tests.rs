@@ -13,7 +13,17 @@ const LIMITS: Limits = Limits {
 
 fn text(work: usize, width: usize, account: &str, now: Instant) -> Entry<(), usize> {
     let account = Arc::from(account);
-    Entry { work, key: Some(()), rows: 1, width, bytes: 1, priority: 1, account, deadline: None, queued_at: now }
+    Entry {
+        work,
+        key: Some(()),
+        rows: 1,
+        width,
+        bytes: 1,
+        priority: 1,
+        account,
+        deadline: None,
+        queued_at: now,
+    }
 }
 
 fn push(queue: &mut Scheduler<(), usize>, entry: Entry<(), usize>, now: Instant) -> Result<EntryId, Refusal> {
@@ -109,8 +119,11 @@ fn a_text_that_cannot_be_answered_in_time_is_refused_with_a_time_to_retry() {
     for work in 0..20 {
         push(&mut queue, text(work, 16, "", now), now).unwrap();
     }
-    let within = |millis| Entry { deadline: Some(now + Duration::from_millis(millis)), ..text(20, 16, "", now) };
-    let Err(Refusal::Overloaded { retry_after }) = push(&mut queue, within(150), now) else { panic!("taken") };
+    let within =
+        |millis| Entry { deadline: Some(now + Duration::from_millis(millis)), ..text(20, 16, "", now) };
+    let Err(Refusal::Overloaded { retry_after }) = push(&mut queue, within(150), now) else {
+        panic!("taken")
+    };
     assert!((Duration::from_millis(100)..Duration::from_secs(1)).contains(&retry_after), "{retry_after:?}");
     assert!(push(&mut queue, within(300), now).is_ok());
     assert_eq!(push(&mut queue, within(0), now), Err(Refusal::Late));
@@ -130,14 +143,18 @@ fn late_entries_are_dropped_before_they_cost_anything() {
     // 45 ms have gone: the run would take 10.
     let next = queue.next(0, now + Duration::from_millis(45));
     assert!(next.batch.is_none());
-    assert_eq!(next.dropped.first().map(|dropped| (dropped.work, dropped.reason)), Some((1, DropReason::Late)));
+    assert_eq!(
+        next.dropped.first().map(|dropped| (dropped.work, dropped.reason)),
+        Some((1, DropReason::Late))
+    );
 }
 
 #[test]
 fn an_idle_instance_waits_for_company_only_if_told_to() {
     let now = Instant::now();
     let delay = Duration::from_millis(5);
-    let mut queue = Scheduler::new(Limits { max_delay: delay, max_rows: 2, ..LIMITS }, 1, ServiceTimes::default());
+    let mut queue =
+        Scheduler::new(Limits { max_delay: delay, max_rows: 2, ..LIMITS }, 1, ServiceTimes::default());
     push(&mut queue, text(1, 4, "", now), now).unwrap();
     let next = queue.next(0, now);
     assert_eq!((next.wake_at, next.batch.is_none()), (Some(now + delay), true));
