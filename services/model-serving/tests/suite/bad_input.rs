@@ -10,7 +10,7 @@ use ailayer_proto::inference::{
 use bytes::Bytes;
 use tonic::Code;
 
-use crate::support::{Running, floats, infer, input, longs, refused};
+use crate::support::{Repository, Running, floats, infer, input, longs, refused};
 
 const ARGUMENT: Code = Code::InvalidArgument;
 
@@ -196,6 +196,26 @@ async fn typed_halves() {
     let message =
         refused(service.inference.model_infer(request).await, ARGUMENT, ErrorReason::ContentMismatch);
     assert!(message.contains("FP16 goes raw only"), "{message}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_not_finite_are_refused_where_the_model_says_so() {
+    let repository = Repository::new();
+    repository.add("add", "add", "1");
+    let careful = repository.add("add", "careful", "1");
+    std::fs::write(careful.join("model.toml"), "kind = \"tensor\"\nrefuse_non_finite = true\n").unwrap();
+    let mut service = Running::start(repository.config()).await;
+    service.until_ready().await;
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut request = add();
+        request.inputs[1].contents = Some(floats(&[1.0, bad]));
+        assert!(service.inference.model_infer(request.clone()).await.is_ok());
+        request.model_name = "careful".to_owned();
+        let message =
+            refused(service.inference.model_infer(request).await, ARGUMENT, ErrorReason::InvalidField);
+        assert!(message.contains("inputs[1]: element 1"), "{message}");
+    }
     service.stop().await;
 }
 

@@ -5,6 +5,7 @@ use half::f16;
 use proptest::prelude::*;
 
 use super::data::RawError;
+use super::element::MalformedBytes;
 use super::strings::StringsError;
 use super::*;
 use crate::domain::datatype::Datatype;
