@@ -71,7 +71,7 @@ impl Loader {
             return Err(LoadError::ExternalData(tensor));
         }
         let settings = files.settings;
-        let mut session = self.engine.load(&files.model, cancel)?;
+        let mut session = self.engine.load(&files.model, settings.intra_threads, cancel)?;
         settings.check_signature(session.signature())?;
         let text = match settings.manifest.clone() {
             Manifest::Tensor => None,
@@ -90,7 +90,7 @@ impl Loader {
         let signature = settings.served_signature(session.signature());
         let mut sessions = vec![session];
         for _ in 1..settings.instances {
-            sessions.push(self.engine.load(&files.model, cancel)?);
+            sessions.push(self.engine.load(&files.model, settings.intra_threads, cancel)?);
         }
         Ok(Model::start(Parts { info, signature, settings, sessions, text }, cancel)?)
     }

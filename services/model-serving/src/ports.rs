@@ -15,8 +15,14 @@ use crate::domain::text::EncodedText;
 /// Loads models. One a process.
 pub trait InferenceEngine: Send + Sync {
     /// Makes a session of the bytes of a model file. Blocks for as long as loading takes; ends early
-    /// with an error soon after the token is cancelled.
-    fn load(&self, model: &[u8], cancel: &CancelToken) -> Result<Box<dyn InferenceSession>, EngineError>;
+    /// with an error soon after the token is cancelled. Without `intra_threads` the engine's own number of threads
+    /// shares one operator's work.
+    fn load(
+        &self,
+        model: &[u8],
+        intra_threads: Option<usize>,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn InferenceSession>, EngineError>;
 }
 
 /// A loaded model; used by one thread at a time.

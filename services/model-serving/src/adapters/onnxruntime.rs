@@ -54,13 +54,18 @@ impl OnnxRuntime {
         Ok(Self { environment, options })
     }
 
-    fn commit(&self, model: &[u8], cancel: &CancelToken) -> ort::Result<Session> {
+    fn commit(
+        &self,
+        model: &[u8],
+        intra_threads: Option<usize>,
+        cancel: &CancelToken,
+    ) -> ort::Result<Session> {
         // The CPU is asked for by name so that the engine never chooses a provider by itself: what
         // receipts name is what runs. Shapes vary from run to run, so memory patterns do not pay.
         let cpu = ep::CPU::default().with_arena_allocator(true).build().error_on_failure();
         let mut builder = Session::builder(&self.environment)?
             .with_execution_providers([cpu])?
-            .with_intra_threads(self.options.intra_threads)?
+            .with_intra_threads(intra_threads.unwrap_or(self.options.intra_threads))?
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
@@ -91,9 +96,15 @@ fn load_library(library: &Path) -> Result<Environment, EngineError> {
 }
 
 impl InferenceEngine for OnnxRuntime {
-    fn load(&self, model: &[u8], cancel: &CancelToken) -> Result<Box<dyn InferenceSession>, EngineError> {
-        let session =
-            self.commit(model, cancel).map_err(|error| EngineError::Model(error.message().to_owned()))?;
+    fn load(
+        &self,
+        model: &[u8],
+        intra_threads: Option<usize>,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn InferenceSession>, EngineError> {
+        let session = self
+            .commit(model, intra_threads, cancel)
+            .map_err(|error| EngineError::Model(error.message().to_owned()))?;
         Ok(Box::new(OrtSession::try_new(session, self.options.max_output_bytes)?))
     }
 }
