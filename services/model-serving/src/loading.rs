@@ -9,14 +9,17 @@ use crate::config::Config;
 use crate::domain::manifest::{EmbeddingManifest, Manifest, ManifestError};
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
+use crate::domain::settings::ModelSettings;
 use crate::model::{Model, Parts, TextPart, TextWorker};
 use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
 use crate::repository::{self, RepositoryError, VersionFolder};
 use crate::worker::Worker;
 
 mod self_test;
+mod warm_up;
 
 pub use self_test::SelfTestError;
+pub use warm_up::WarmUpError;
 
 /// A version that cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,9 @@ pub enum LoadError {
     /// The graph is not as `model.toml` says.
     #[error("model.toml and model.onnx do not fit together")]
     SelfTest(#[from] SelfTestError),
+    /// A sample of its files does not run.
+    #[error(transparent)]
+    WarmUp(#[from] WarmUpError),
     /// The system gave no thread.
     #[error("the system gave no thread")]
     Thread(#[from] std::io::Error),
@@ -73,11 +79,13 @@ impl Loader {
         let settings = files.settings;
         let mut session = self.engine.load(&files.model, settings.intra_threads, cancel)?;
         settings.check_signature(session.signature())?;
-        let text = match settings.manifest.clone() {
-            Manifest::Tensor => None,
+        let (text, encoder) = match settings.manifest.clone() {
+            Manifest::Tensor => (None, None),
             Manifest::Embedding(manifest) => {
                 let tokenizer = files.tokenizer.unwrap_or_default();
-                Some(self.text_part(manifest, &tokenizer, session.as_mut(), cancel)?)
+                let (part, encoder) =
+                    self.text_part(manifest, &settings, &tokenizer, session.as_mut(), cancel)?;
+                (Some(part), Some(encoder))
             }
         };
         let info = ModelInfo {
@@ -92,16 +100,20 @@ impl Loader {
         for _ in 1..settings.instances {
             sessions.push(self.engine.load(&files.model, settings.intra_threads, cancel)?);
         }
+        let text_side = encoder.as_ref().zip(text.as_ref());
+        let text_side = text_side.map(|(encoder, part)| (encoder as &dyn TextEncoder, &part.manifest));
+        warm_up::run(&mut sessions, &settings, text_side, &files.warm_up, cancel)?;
         Ok(Model::start(Parts { info, signature, settings, sessions, text }, cancel)?)
     }
 
     fn text_part(
         &self,
         manifest: EmbeddingManifest,
+        settings: &ModelSettings,
         tokenizer: &[u8],
         session: &mut dyn InferenceSession,
         cancel: &CancelToken,
-    ) -> Result<TextPart, LoadError> {
+    ) -> Result<(TextPart, HuggingFaceTokenizer), LoadError> {
         let encoder = HuggingFaceTokenizer::from_bytes(tokenizer, manifest.max_input_tokens)
             .map_err(|source| LoadError::Tokenizer { file: manifest.tokenizer.clone(), source })?;
         let padding_is_exact = self_test::run(session, &encoder, &manifest, cancel)?;
@@ -116,13 +128,14 @@ impl Loader {
             max_items: self.config.max_items,
             max_text_bytes: self.config.max_text_bytes,
         };
-        Ok(TextPart {
+        let part = TextPart {
             limits,
             vocabulary_size: encoder.vocabulary_size(),
-            max_batch_rows: if padding_is_exact { self.config.max_batch_rows } else { 1 },
+            max_batch_rows: if padding_is_exact { settings.batching.max_rows } else { 1 },
             worker: text_worker(&encoder, self.config.tokenizer_threads, self.queue_limits())?,
             manifest,
-        })
+        };
+        Ok((part, encoder))
     }
 
     const fn queue_limits(&self) -> QueueLimits {

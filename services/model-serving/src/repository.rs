@@ -1,15 +1,18 @@
 //! The folder of models: `<root>/<name>/<version>/` with `model.onnx`, `model.toml` and a tokenizer.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ailayer_primitives::Digest;
+use bytes::Bytes;
 
 use crate::domain::manifest::{Manifest, ManifestError};
 use crate::domain::model::{ModelId, Version};
 use crate::domain::settings::{self, ModelSettings, ModelTexts, ServiceLimits};
 
 const TRITON_FILE: &str = "config.pbtxt";
+const WARM_UP_FOLDER: &str = "warmup";
 const MANIFEST_FILE: &str = "model.toml";
 /// The longest name a model may have; it becomes a metric's attribute and part of receipts.
 const MAX_NAME_CHARS: usize = 128;
@@ -33,6 +36,8 @@ pub struct ModelFiles {
     pub settings: ModelSettings,
     /// The bytes of the tokenizer, if the manifest names one.
     pub tokenizer: Option<Vec<u8>>,
+    /// The files that warm-up samples name.
+    pub warm_up: BTreeMap<String, Bytes>,
 }
 
 /// A folder or file that cannot be used.
@@ -145,7 +150,12 @@ pub fn read(folder: &VersionFolder, limits: &ServiceLimits) -> Result<ModelFiles
     };
     let model = read_file(&folder.path.join(&settings.model_file))?;
     let digest = Digest::sha256(&model);
-    Ok(ModelFiles { model, digest, settings, tokenizer })
+    let samples = folder.path.parent().unwrap_or(&folder.path).join(WARM_UP_FOLDER);
+    let mut warm_up = BTreeMap::new();
+    for name in settings.warm_up_files() {
+        warm_up.insert(name.to_owned(), read_file(&samples.join(name))?.into());
+    }
+    Ok(ModelFiles { model, digest, settings, tokenizer, warm_up })
 }
 
 fn read_settings(folder: &VersionFolder, limits: &ServiceLimits) -> Result<ModelSettings, RepositoryError> {

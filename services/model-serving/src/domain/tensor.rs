@@ -2,7 +2,7 @@
 
 use super::shape::{self, ShapeError};
 
-pub use data::TensorData;
+pub use data::{RawError, TensorData};
 pub use element::Element;
 pub use gather::{concat_rows, split_rows};
 pub use values::Values;

@@ -12,6 +12,7 @@ mod loading;
 mod minilm;
 mod request_bytes;
 mod scheduling;
+mod settings;
 mod shutdown;
 mod support;
 mod tensors;

@@ -43,6 +43,20 @@ pub struct WarmUpInput {
     pub source: WarmUpSource,
 }
 
+impl super::ModelSettings {
+    /// The files that samples name.
+    pub fn warm_up_files(&self) -> impl Iterator<Item = &str> {
+        let tensors = self.warm_up.iter().flat_map(|sample| match &sample.data {
+            WarmUpData::Text(_) => [].as_slice(),
+            WarmUpData::Tensors(inputs) => inputs.as_slice(),
+        });
+        tensors.filter_map(|input| match &input.source {
+            WarmUpSource::File(name) => Some(name.as_str()),
+            WarmUpSource::Zero | WarmUpSource::Random => None,
+        })
+    }
+}
+
 /// Where a sample's elements come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WarmUpSource {
