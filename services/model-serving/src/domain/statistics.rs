@@ -111,6 +111,8 @@ pub struct Statistics {
     pub inferences: u64,
     /// The runs of the engine.
     pub executions: u64,
+    /// The requests in all runs; over `executions` it is how many share a run.
+    pub batched_requests: u64,
     /// The requests that were taken into the queue.
     pub queued: u64,
     /// The requests that wait now.
@@ -142,6 +144,7 @@ impl Statistics {
     pub fn batch(&mut self, batch: &BatchExecuted, now: SystemTime) {
         self.last_inference = Some(now);
         self.executions = self.executions.saturating_add(1);
+        self.batched_requests = self.batched_requests.saturating_add(count(batch.requests));
         self.tokens = self.tokens.saturating_add(count(batch.tokens));
         self.padded_tokens = self.padded_tokens.saturating_add(count(batch.padded_tokens));
         // The first dimension of a literal shape is the client's choice: the sizes told apart are bounded.

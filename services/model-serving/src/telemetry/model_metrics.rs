@@ -37,6 +37,7 @@ impl ModelMetrics {
     }
 
     /// Counters that nobody shows.
+    #[cfg(test)]
     pub fn detached() -> Self {
         Self::with(None)
     }

@@ -24,6 +24,12 @@ pub fn register() {
             each(|statistics| statistics.executions),
         );
         observed_counter(
+            "ailayer.serving.model.batched_requests",
+            "{request}",
+            "Requests in all runs of the engine by model version.",
+            each(|statistics| statistics.batched_requests),
+        );
+        observed_counter(
             "ailayer.serving.model.rows",
             "{row}",
             "Rows of answered requests by model version.",

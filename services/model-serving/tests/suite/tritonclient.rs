@@ -72,11 +72,11 @@ async fn grpc_health_knows_each_model_by_its_name() {
 
 /// Runs a script with the Python that has `tritonclient`; its last words are shown if it fails.
 async fn drive(script: &str, arguments: &[&str]) {
-    let script: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
     let mut command = Command::new(setup("INTEROP_PYTHON"));
-    command.arg(script).args(arguments).kill_on_drop(true);
+    command.arg(path).args(arguments).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(120), command.output());
-    let output = output.await.expect("the script hangs").unwrap();
+    let output = output.await.unwrap_or_else(|_| panic!("{script} hangs")).unwrap();
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}", said(&output.stdout), said(&output.stderr));
 }
