@@ -14,6 +14,7 @@ mod error;
 mod loading;
 mod model;
 mod ports;
+pub mod raw;
 mod repository;
 mod rpc;
 mod scheduler;

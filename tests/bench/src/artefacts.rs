@@ -1,0 +1,77 @@
+//! What `make setup` made, and the repositories the servers get.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ailayer_model_serving::Config;
+use anyhow::{Context as _, ensure};
+
+use crate::experiments::memory::IDENTITY;
+
+/// What comes in goes out: one INT64 vector, `in` to `out`.
+const IDENTITY_MODEL: &[u8] = include_bytes!("../data/identity.onnx");
+
+/// A path that `make setup` made; the environment wins over the file it wrote.
+pub fn setup(key: &str) -> anyhow::Result<PathBuf> {
+    let cache = || {
+        let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+        let shared = || std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+        std::env::var_os("AILAYER_CACHE").map(PathBuf::from).or_else(|| Some(shared()?.join("ailayer")))
+    };
+    let recorded = || {
+        let file = fs::read_to_string(cache()?.join("env")).ok()?;
+        let value = file.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(PathBuf::from(value))
+    };
+    let path = std::env::var_os(key).map(PathBuf::from).or_else(recorded);
+    let path = path.with_context(|| format!("{key} is not known: run `make setup` first"))?;
+    ensure!(path.exists(), "{key} names {}, which is not there: run `make setup` first", path.display());
+    Ok(path)
+}
+
+/// The newest version's folder of a model.
+pub fn newest_version(models: &Path, model: &str) -> anyhow::Result<PathBuf> {
+    let folder = models.join(model);
+    let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok());
+    let newest = numbers.max().with_context(|| format!("{} has no version", folder.display()))?;
+    Ok(folder.join(newest.to_string()))
+}
+
+/// Makes a repository with one version of the model, and the identity model if asked for; answers the
+/// configuration file of a server for it.
+pub fn repository(
+    place: &Path,
+    version: &Path,
+    config: &Config,
+    model: &str,
+    identity: bool,
+) -> anyhow::Result<PathBuf> {
+    let root = place.join("models");
+    copy(version, &root.join(model).join("1"))?;
+    if identity {
+        let folder = root.join(IDENTITY).join("1");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("model.onnx"), IDENTITY_MODEL)?;
+    }
+    let mut table = toml::Table::new();
+    table.insert("repository".to_owned(), root.display().to_string().into());
+    let library = config.onnxruntime_library.as_ref().context("no engine")?;
+    table.insert("onnxruntime_library".to_owned(), library.display().to_string().into());
+    table.insert("max_batch_rows".to_owned(), i64::try_from(config.max_batch_rows)?.into());
+    let file = place.join("server.toml");
+    let whole = toml::Table::from_iter([(ailayer_model_serving::NAME.to_owned(), table.into())]);
+    fs::write(&file, whole.to_string())?;
+    Ok(file)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.path().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}

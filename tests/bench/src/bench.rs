@@ -1,0 +1,178 @@
+//! The whole run: servers and texts as they are needed, then each measurement.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ailayer_model_serving::Config;
+use ailayer_model_serving::raw::RawModel;
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use crate::args::{Args, Id};
+use crate::arms::Ground;
+use crate::artefacts::{newest_version, repository, setup};
+use crate::cores::{Cores, pin};
+use crate::corpus::Corpus;
+use crate::experiments::{latency, memory, mixed_lengths, overload, short_texts, sustained};
+use crate::figure::Figure;
+use crate::machine::describe;
+use crate::plan::Plan;
+use crate::raw_arm::RawArm;
+use crate::report::{self, Machine};
+use crate::schedule::lengths;
+use crate::server::{Launch, Server};
+
+const LENGTHS_SEED: u64 = 0x1E46;
+
+/// What the servers are made of.
+struct Stage {
+    args: Args,
+    version: PathBuf,
+    library: PathBuf,
+    cores: Option<Cores>,
+    place: TempDir,
+}
+
+/// Measures what the arguments name; prints and writes the figures.
+pub async fn run(args: Args) -> anyhow::Result<Vec<Figure>> {
+    let cores = if args.unpinned { None } else { Cores::choose().filter(|_| has_taskset()) };
+    let library = setup("ORT_DYLIB_PATH")?;
+    let machine = describe(&library);
+    if let Some(cores) = cores {
+        pin(cores.generator)?;
+    }
+    let models = args.models.clone().map_or_else(|| setup("AILAYER_MODELS"), Ok)?;
+    let version = newest_version(&models, &args.model)?;
+    std::fs::create_dir_all(&args.out)?;
+    let stage = Stage { version, library, cores, place: tempfile::tempdir()?, args };
+    let plan = Plan::new(&stage.args);
+    let mut figures = stage.measure(&plan).await?;
+    for figure in &mut figures {
+        figure.short = plan.is_short();
+        figure.pinned = cores.is_some();
+        figure.measured_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    }
+    let machine = Machine { minutes: plan.began.elapsed().as_secs_f64() / 60.0, ..machine };
+    report::write(&stage.args.out, figures, &machine, stage.args.keep)
+}
+
+impl Stage {
+    async fn measure(&self, plan: &Plan) -> anyhow::Result<Vec<Figure>> {
+        let wants = |ids: &[Id]| self.args.wants(ids);
+        let ground =
+            Ground { raw: self.raw()?, null: self.null().await?, plan: plan.clone(), rate: Cell::new(0.0) };
+        let mut figures = Vec::new();
+        let batching = self.server("batching", self.args.max_batch_rows, false).await?;
+        if wants(&[Id::S1, Id::K2]) {
+            let corpus = corpus(&ground.raw, vec![128; 128]).await?;
+            if wants(&[Id::S1]) {
+                eprint!("\nS1 ");
+                figures.push(sustained::measure(&ground, &batching, &corpus).await.context("S1")?);
+            }
+            if wants(&[Id::K2]) {
+                eprint!("\nK2 ");
+                figures.push(overload::measure(&ground, &batching, &corpus).await.context("K2")?);
+            }
+        }
+        let single = match wants(&[Id::S3, Id::S4]) {
+            true => Some(self.server("single", Some(1), false).await?),
+            false => None,
+        };
+        let short = corpus(&ground.raw, vec![16; 256]).await?;
+        if wants(&[Id::S2a, Id::S2b, Id::S3]) {
+            eprint!("\nS2a S2b S3 ");
+            let off = single.as_ref().filter(|_| wants(&[Id::S3]));
+            let all = short_texts::measure(&ground, &batching, off, &short).await.context("S2, S3")?;
+            let named = |figure: &Figure| {
+                self.args.only.is_empty() || self.args.only.iter().any(|id| id.name() == figure.id)
+            };
+            figures.extend(all.into_iter().filter(named));
+        }
+        if wants(&[Id::S4])
+            && let Some(single) = &single
+        {
+            eprint!("\nS4 ");
+            let most = ground.raw.with(|model| model.max_input_tokens()).await?;
+            let mixed = corpus(&ground.raw, lengths(LENGTHS_SEED, 512, most)).await?;
+            figures.push(mixed_lengths::measure(&ground, &batching, single, &mixed).await.context("S4")?);
+        }
+        stop(single).await?;
+        if wants(&[Id::S5a]) {
+            eprint!("\nS5a ");
+            figures.push(latency::light(&ground, &batching, &short).await.context("S5a")?);
+        }
+        if wants(&[Id::S5b]) {
+            eprint!("\nS5b ");
+            figures.push(latency::heavy(&ground, &batching, &short).await.context("S5b")?);
+        }
+        stop(Some(batching)).await?;
+        if wants(&[Id::Mem]) {
+            eprint!("\nMEM ");
+            let server = self.server("memory", self.args.max_batch_rows, true).await?;
+            figures.push(memory::measure(&ground, &server, &short).await.context("MEM")?);
+            stop(Some(server)).await?;
+        }
+        eprintln!();
+        stop(Some(ground.null)).await?;
+        Ok(figures)
+    }
+
+    fn config(&self, rows: Option<usize>) -> Config {
+        let mut config = Config::new(self.place.path());
+        config.onnxruntime_library = Some(self.library.clone());
+        config.max_batch_rows = rows.unwrap_or(config.max_batch_rows);
+        config
+    }
+
+    fn raw(&self) -> anyhow::Result<RawArm> {
+        let (config, version) = (self.config(None), self.version.clone());
+        RawArm::start(self.cores.map(|cores| cores.server), move || RawModel::load(&config, &version))
+    }
+
+    async fn null(&self) -> anyhow::Result<Server> {
+        let dimensions = 384.to_string();
+        let mut launch = self.launch("null", self.cores.map(|cores| cores.generator))?;
+        launch.command = vec![itself()?, "null".to_owned(), "--dimensions".to_owned(), dimensions];
+        launch.null().await
+    }
+
+    async fn server(&self, name: &str, rows: Option<usize>, identity: bool) -> anyhow::Result<Server> {
+        let place = self.place.path().join(name);
+        let config = repository(&place, &self.version, &self.config(rows), &self.args.model, identity)?;
+        self.launch(name, self.cores.map(|cores| cores.server))?.serving(&config).await
+    }
+
+    fn launch(&self, name: &str, core: Option<usize>) -> anyhow::Result<Launch> {
+        let command = match &self.args.server {
+            Some(command) => command.split_whitespace().map(str::to_owned).collect(),
+            None => vec![itself()?, "serve".to_owned()],
+        };
+        Ok(Launch { command, core, log: self.args.out.join(format!("{name}.log")) })
+    }
+}
+
+async fn corpus(raw: &RawArm, lengths: Vec<usize>) -> anyhow::Result<Arc<Corpus>> {
+    Ok(Arc::new(raw.with(move |model| Corpus::build(model, &lengths, LENGTHS_SEED)).await??))
+}
+
+async fn stop(server: Option<Server>) -> anyhow::Result<()> {
+    match server {
+        Some(server) => server.stop().await,
+        None => Ok(()),
+    }
+}
+
+fn itself() -> anyhow::Result<String> {
+    Ok(std::env::current_exe()?.display().to_string())
+}
+
+fn has_taskset() -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_taskset(&folder)))
+}
+
+fn is_taskset(folder: &Path) -> bool {
+    folder.join("taskset").is_file()
+}

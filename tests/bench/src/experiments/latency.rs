@@ -1,0 +1,55 @@
+//! S5a and S5b: the tail at light and at heavy load, against one bare worker on the same trace.
+
+use std::sync::Arc;
+
+use super::{any_noisy, calibrate, median_of};
+use crate::args::Id;
+use crate::arms::{Arm, Ground, Round};
+use crate::corpus::Corpus;
+use crate::figure::{Better, Figure};
+use crate::run::ArmRun;
+use crate::schedule::poisson;
+use crate::server::Server;
+
+/// The seed of the recorded traces.
+const TRACE: u64 = 0x7ACE;
+
+/// Measures S5a: milliseconds of the 99th percentile on top of the bare worker's, at a tenth of its capacity.
+pub async fn light(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> anyhow::Result<Figure> {
+    let (rounds, rate) = traced(ground, server, corpus, 0.10).await?;
+    let differences = p99s(&rounds)?.into_iter().map(|(ours, bare)| (ours, bare, ours - bare));
+    Ok(finish(Id::S5a, 1.0, &differences.collect::<Vec<_>>(), &rounds, rate))
+}
+
+/// Measures S5b: the ratio of the 99th percentiles at seven tenths of the bare worker's capacity.
+pub async fn heavy(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> anyhow::Result<Figure> {
+    let (rounds, rate) = traced(ground, server, corpus, 0.70).await?;
+    let ratios = p99s(&rounds)?.into_iter().map(|(ours, bare)| (ours, bare, ours / bare));
+    Ok(finish(Id::S5b, 1.2, &ratios.collect::<Vec<_>>(), &rounds, rate))
+}
+
+async fn traced(
+    ground: &Ground,
+    server: &Server,
+    corpus: &Arc<Corpus>,
+    load: f64,
+) -> anyhow::Result<(Vec<Round>, f64)> {
+    let capacity = calibrate(ground, corpus).await?.first().map_or(0.0, |(_, rate)| *rate);
+    let rate = capacity * load;
+    let trace = poisson(TRACE, rate, ground.plan.warm_up + ground.plan.arm);
+    let arms = [Arm::ServedTrace { server, trace: &trace }, Arm::RawTrace { trace: &trace }];
+    Ok((ground.rounds(&arms, 1, corpus).await?, rate))
+}
+
+fn p99s(rounds: &[Round]) -> anyhow::Result<Vec<(f64, f64)>> {
+    rounds.iter().map(|round| Ok((round.arm(0)?.p99_ms(), round.arm(1)?.p99_ms()))).collect()
+}
+
+fn finish(id: Id, goal: f64, rounds_of: &[(f64, f64, f64)], rounds: &[Round], rate: f64) -> Figure {
+    let p50 = |run: &ArmRun| crate::statistics::median(&run.latencies_ms);
+    Figure::of(id, Better::Lower, goal, "ms", rounds_of)
+        .noisy_if(any_noisy(rounds))
+        .note("texts/s", rate)
+        .note("p50 ms", median_of(rounds, 0, p50))
+        .note("baseline p50 ms", median_of(rounds, 1, p50))
+}
