@@ -8,7 +8,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 AILAYER := $(CARGO_TARGET_DIR)/debug/ailayer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test test-unit test-services test-e2e lint fmt gen check-gen tidy doc
+.PHONY: help setup build demo up bench-serving test test-unit test-services test-e2e lint fmt gen check-gen tidy doc
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -25,6 +25,10 @@ demo: build ## Watch a paid inference; TEXT="..." embeds your own sentence
 
 up: build ## Run the platform on a private network until Ctrl-C
 	@$(AILAYER) up --devnet
+
+bench-serving: setup ## Serving against the bare engine: nine ratios, 30 minutes; ARGS="--only S1" (release profile)
+	@deploy/dev/timed "building the bench" $(CARGO) build --release -p ailayer-bench --locked
+	@$(CARGO_TARGET_DIR)/release/ailayer-bench $(ARGS)
 
 ##@ Change it
 test: setup ## Everything: lints, unit, PostgreSQL, bitcoind, Lightning, end to end

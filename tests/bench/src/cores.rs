@@ -18,7 +18,7 @@ impl Cores {
         let allowed = sched_getaffinity(None).ok()?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
         let generator = cores.next()?;
-        Some(Self { server: cores.last()?, generator })
+        Some(Self { server: cores.next_back()?, generator })
     }
 }
 

@@ -68,7 +68,7 @@ pub async fn measure(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> 
         })
     };
     let begin = Instant::now() + Duration::from_millis(20);
-    let ended = open_loop(&trace, begin, |number, due| call(number, due)).await?;
+    let ended = open_loop(&trace, begin, call).await?;
     let lasted = plan.overload.as_secs_f64();
 
     tokio::time::sleep(RECOVERY).await;

@@ -42,6 +42,8 @@ fn floats_become_counts() {
 }
 
 proptest! {
+    // Each case resamples ten thousand times.
+    #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
     fn the_median_lies_between_its_bounds(values in prop::collection::vec(-1e6_f64..1e6, 1..12)) {
         let (lower, upper) = median_bounds(&values);
