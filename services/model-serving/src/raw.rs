@@ -53,7 +53,7 @@ impl RawModel {
         let library = config.library().map_err(|error| RawError::new(&error))?;
         let engine = OnnxRuntime::try_new(&library, options).map_err(|error| RawError::new(&error))?;
         let session = engine
-            .load(&read("model.onnx")?, &CancelToken::default())
+            .load(&read("model.onnx")?, None, &CancelToken::default())
             .map_err(|error| RawError::new(&error))?;
         let outputs = vec![manifest.output.clone()];
         Ok(Self { session, encoder, manifest, outputs })
