@@ -20,8 +20,10 @@ setup: ## Install what is missing: PostgreSQL, Bitcoin Core, ElectrumX, ONNX Run
 build: setup ## Build everything (debug profile: tests, demo and end-to-end share it)
 	@deploy/dev/timed "building AILayer" $(CARGO) build --workspace --bins --locked
 
-demo: build ## Watch a paid inference; TEXT="..." embeds your own sentence
-	@$(AILAYER) demo $(if $(TEXT),"$(TEXT)")
+# Handed on as it was typed: neither make nor the shell reads dollars, quotes or backticks in it.
+demo: export AILAYER_DEMO_TEXT = $(value TEXT)
+demo: build ## Watch a paid inference; TEXT="one sentence|another" embeds your own
+	@set -f; IFS='|'; exec $(AILAYER) demo -- $$AILAYER_DEMO_TEXT
 
 up: build ## Run the platform on a private network until Ctrl-C
 	@$(AILAYER) up --devnet
@@ -34,7 +36,7 @@ bench-serving: setup ## Serving against the bare engine: nine ratios, 30 minutes
 test: setup ## Everything: lints, unit, PostgreSQL, bitcoind, Lightning, end to end
 	@deploy/dev/test all
 
-test-unit: ## Tests that need nothing but the compiler
+test-unit: setup ## Tests inside the crates; those of SQL need PostgreSQL
 	@deploy/dev/test unit
 
 test-services: setup ## Tests of each service against real PostgreSQL, bitcoind and Lightning nodes

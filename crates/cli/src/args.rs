@@ -92,12 +92,12 @@ pub struct UpArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// Texts to embed; three sentences of our own by default.
+    /// Texts to embed; three sentences of our own by default, and in the company of a single one.
     pub texts: Vec<String>,
     /// Keep logs and data in this folder instead of removing them.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// Where to save the proof bundle; beside the logs by default.
+    /// Where to save the proof bundle; in the folder for temporary files by default.
     #[arg(long)]
     pub bundle: Option<PathBuf>,
 }
@@ -131,7 +131,8 @@ pub struct BuyArgs {
     /// Wait until the receipt is anchored in Bitcoin, at most this long (e.g. 30m), and save the proof.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub wait_anchor: Option<std::time::Duration>,
-    /// Where to save the receipt (`<job>.receipt.json`) and the proof (`<job>.bundle.json`).
+    /// Where to save the receipt (`<job>.receipt.json`), the answer (`<job>.answer.json`) and the proof
+    /// (`<job>.bundle.json`).
     #[arg(long, default_value = ".")]
     pub out: PathBuf,
     #[command(flatten)]
@@ -189,6 +190,9 @@ pub struct VerifyArgs {
     /// A text that was sent, in order; repeat for each. Proves that the receipt is about your request.
     #[arg(long = "text")]
     pub texts: Vec<String>,
+    /// The answer as `ailayer buy` saved it (`<job>.answer.json`). Proves that the receipt is about it.
+    #[arg(long)]
+    pub answer: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

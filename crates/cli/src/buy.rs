@@ -85,11 +85,13 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
     let receipt_file =
         keep::text(&args.out, &format!("{}.receipt.json", purchase.job_id()), &bought.receipt_text)?;
     out.progress(format_args!("receipt saved to {}", receipt_file.display()));
+    let answer_file = keep::answer(&args.out, purchase.job_id(), &bought.answer)?;
+    out.progress(format_args!("answer saved to {}", answer_file.display()));
     let bundle_file = match args.wait_anchor {
         None => None,
         Some(limit) => Some(anchored(&gateway, &offer.key, limit, &args.out, out).await?),
     };
-    report(&bought, receipt_file, bundle_file, out);
+    report(&bought, &Saved { receipt: receipt_file, answer: answer_file, bundle: bundle_file }, out);
     Ok(())
 }
 
@@ -117,7 +119,7 @@ async fn anchored(
     out.progress(format_args!("waiting up to {limit:?} for the anchor in a Bitcoin block"));
     let waited = tokio::time::timeout(limit, async {
         loop {
-            if let Some(bundle) = gateway.receipt(key).await?.bundle {
+            if let Some(bundle) = gateway.receipt(key).await?.bundle_with_ending() {
                 return Ok::<String, Failure>(bundle);
             }
             tokio::time::sleep(ANCHOR_POLL).await;
@@ -134,7 +136,14 @@ async fn anchored(
     Ok(file)
 }
 
-fn report(bought: &Bought, receipt: PathBuf, bundle: Option<PathBuf>, out: &Output) {
+/// Where a purchase was saved.
+struct Saved {
+    receipt: PathBuf,
+    answer: PathBuf,
+    bundle: Option<PathBuf>,
+}
+
+fn report(bought: &Bought, saved: &Saved, out: &Output) {
     let rows: Vec<&[f32]> = bought.answer.rows.iter().map(AsRef::as_ref).collect();
     let value = json!({
         "job_id": bought.receipt.job_id,
@@ -142,8 +151,9 @@ fn report(bought: &Bought, receipt: PathBuf, bundle: Option<PathBuf>, out: &Outp
         "fee_msat": bought.fee_msat,
         "input_tokens": bought.receipt.usage.input_tokens,
         "output_digest": bought.receipt.output_digest,
-        "receipt": receipt,
-        "bundle": bundle,
+        "receipt": saved.receipt,
+        "answer": saved.answer,
+        "bundle": saved.bundle,
         "embeddings": rows,
     });
     let mut text = format!(

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use ailayer_client::{CallError, ClientError, ErrorReason};
+use ailayer_devnet::DevnetError;
 
 /// Why the program ends unsuccessfully. The numbers are documented in `ailayer --help` and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +94,14 @@ impl From<ClientError> for Failure {
     }
 }
 
-impl From<ailayer_devnet::DevnetError> for Failure {
-    fn from(error: ailayer_devnet::DevnetError) -> Self {
-        configuration(error)
+impl From<DevnetError> for Failure {
+    fn from(error: DevnetError) -> Self {
+        let exit = match error {
+            DevnetError::MissingTool { .. } | DevnetError::WrongTool { .. } => Exit::Configuration,
+            DevnetError::NotReady { .. } | DevnetError::TimedOut { .. } => Exit::Unavailable,
+            _ => Exit::Internal,
+        };
+        Self::new(exit, chain(&error))
     }
 }
 

@@ -71,6 +71,8 @@ async fn devnet(data_dir: DataDir, shutdown: &Shutdown, out: &Output) -> Result<
         ),
         |text, (name, url)| format!("{text}\n{name:<14} {url}"),
     );
+    let program = std::env::current_exe().map_err(internal)?;
+    let text = format!("{text}\n\n{}", look_around(&program, &addresses));
     let value = json!({
         "data_dir": network.backbone.data_dir.path(),
         "bitcoind": { "rpc": bitcoind.rpc_url(), "user": bitcoind.rpc_user(), "password": bitcoind.rpc_password() },
@@ -86,7 +88,7 @@ async fn devnet(data_dir: DataDir, shutdown: &Shutdown, out: &Output) -> Result<
                     |it| it.process().is_running(),
                     |it| it.launch(None).map_err(Failure::from),
                     out,
-                )?;
+                );
             }
             pause(shutdown).await;
         }
@@ -120,15 +122,39 @@ async fn configured(
     let mut supervised: Vec<Supervised<&Process>> = processes.iter().map(Supervised::new).collect();
     while !shutdown.is_cancelled() {
         for process in &mut supervised {
-            process.look(|it| it.is_running(), |it| it.start().map_err(Failure::from), out)?;
+            process.look(|it| it.is_running(), |it| it.start().map_err(Failure::from), out);
         }
         pause(shutdown).await;
     }
     out.progress("stopping");
+    // One that does not end in order does not keep the others from it.
+    let mut failed = None;
     for process in processes.iter().rev() {
-        process.stop().await?;
+        if let Err(error) = process.stop().await {
+            out.progress(&error);
+            failed.get_or_insert(error);
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What to type in another terminal: the variables that `ailayer` reads, and where it is.
+fn look_around(program: &Path, addresses: &[(String, String)]) -> String {
+    let variables = [
+        ("gateway", "AILAYER_GATEWAY"),
+        ("payment", "AILAYER_PAYMENT"),
+        ("model-serving", "AILAYER_SERVING"),
+        ("indexer", "AILAYER_INDEXER"),
+        ("audit", "AILAYER_AUDIT"),
+    ];
+    let mut lines = vec!["to look around from another terminal:".to_owned()];
+    for (service, variable) in variables {
+        let url = addresses.iter().find(|(name, _)| name == service).map(|(_, url)| url);
+        lines.extend(url.map(|url| format!("  export {variable}={url}")));
+    }
+    lines.push(format!("  alias ailayer={}", program.display()));
+    lines.push("  ailayer status; ailayer model list".to_owned());
+    lines.join("\n")
 }
 
 fn address_file(data_dir: &DataDir, name: &str) -> PathBuf {
@@ -172,32 +198,34 @@ impl<P: Named> Supervised<P> {
         Self { process, started: Instant::now(), restart_at: None, pause: FIRST_PAUSE }
     }
 
-    /// Starts the process again once its pause is over.
+    /// Starts the process again once its pause is over. A start that fails is one more failure, and waits its turn.
     fn look(
         &mut self,
         is_running: impl Fn(&P) -> bool,
         start: impl Fn(&P) -> Result<(), Failure>,
         out: &Output,
-    ) -> Result<(), Failure> {
+    ) {
         if is_running(&self.process) {
-            return Ok(());
+            return;
         }
-        let name = self.process.name();
         match self.restart_at {
             None => {
                 if self.started.elapsed() >= STEADY {
                     self.pause = FIRST_PAUSE;
                 }
-                out.progress(format_args!("{name} ended; starting it again in {:?}", self.pause));
-                self.restart_at = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.retry_later("ended", out);
             }
-            Some(at) if Instant::now() >= at => {
-                start(&self.process)?;
-                (self.started, self.restart_at) = (Instant::now(), None);
-            }
+            Some(at) if Instant::now() >= at => match start(&self.process) {
+                Ok(()) => (self.started, self.restart_at) = (Instant::now(), None),
+                Err(failure) => self.retry_later(&failure.message, out),
+            },
             Some(_) => {}
         }
-        Ok(())
+    }
+
+    fn retry_later(&mut self, what: &str, out: &Output) {
+        out.progress(format_args!("{}: {what}; starting it again in {:?}", self.process.name(), self.pause));
+        self.restart_at = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 }

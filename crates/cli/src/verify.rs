@@ -12,6 +12,9 @@ use crate::args::VerifyArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
+/// The largest answer that is read: a gateway's largest message in digits, and some.
+const MAX_ANSWER_BYTES: u64 = 1 << 28;
+
 /// Verifies the bundle and prints what it proves; fails with exit code 4 and the name of what is wrong.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<(), Failure> {
     let trust = trust(args)?;
@@ -35,8 +38,22 @@ fn trust(args: &VerifyArgs) -> Result<Trust, Failure> {
         min_confirmations: args.min_confirmations,
         trusted_block: args.trusted_block,
         request_texts: (!args.texts.is_empty()).then(|| args.texts.clone()),
-        output: None,
+        output: args.answer.as_deref().map(read_answer).transpose()?,
     })
+}
+
+/// The vectors that `ailayer buy` saved.
+fn read_answer(path: &Path) -> Result<Vec<Vec<f32>>, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Configuration, format!("--answer {}: {error}", path.display()))
+    };
+    let mut json = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+    file.take(MAX_ANSWER_BYTES.saturating_add(1)).read_to_end(&mut json).map_err(|error| wrong(&error))?;
+    if u64::try_from(json.len()).unwrap_or(u64::MAX) > MAX_ANSWER_BYTES {
+        return Err(wrong(&format_args!("more than {MAX_ANSWER_BYTES} bytes")));
+    }
+    serde_json::from_slice(&json).map_err(|error| wrong(&error))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

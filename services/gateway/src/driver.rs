@@ -20,6 +20,7 @@ use ailayer_client::CallError;
 use ailayer_primitives::JobId;
 use ailayer_store::StoreError;
 use thiserror::Error;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::audit_log::Log;
@@ -92,8 +93,14 @@ pub struct Driver {
 impl Driver {
     /// Drives a job whose lease this replica holds, until it rests or ends, and gives the lease back.
     ///
-    /// Dropping this at any point is like a crash: the job is found again when the lease has lapsed.
+    /// Dropping this at any point is like a crash: the job is found again when the lease has lapsed. Model, log and money
+    /// are one trace.
     pub async fn drive(&self, job_id: JobId) {
+        let span = tracing::info_span!(parent: None, "drive_job", %job_id);
+        self.drive_leased(job_id).instrument(span).await;
+    }
+
+    async fn drive_leased(&self, job_id: JobId) {
         let rest = tokio::select! {
             rest = self.steps(job_id) => rest,
             () = self.keep_lease(job_id) => {

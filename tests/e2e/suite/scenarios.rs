@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod books;
+mod commands;
 mod configuration;
 mod crashes;
 mod deadlines;
+mod demo;
 mod failures;
 mod health;
 mod idempotency;
@@ -63,6 +65,8 @@ pub fn all() -> Vec<Scenario> {
         secrets::no_log_holds_any,
         shutdown::every_service_ends_when_asked,
     ]);
+    all.extend(commands::all());
+    all.extend(demo::all());
     all.extend(shutdown::alone());
     all
 }

@@ -7,10 +7,12 @@
 //! | [`endings`] | the two endings a paid job may have, checked at the payer's node, the gateway, the log and the books |
 //! | [`books`] | what the services' tables say |
 //! | [`chain`] | mine, anchor, run into deadlines |
+//! | [`collector`] | which calls are one trace |
 //! | [`wait`] | conditions, never sleeps |
 
 pub mod books;
 pub mod chain;
+pub mod collector;
 pub mod endings;
 pub mod http;
 pub mod purchase;

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use ailayer_client::gateway::{Offer, Order};
+use ailayer_client::gateway::{Answer, Offer, Order};
+use ailayer_primitives::JobId;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
@@ -21,6 +22,12 @@ pub fn job(folder: &Path, gateway: &str, order: &Order, offer: &Offer) -> Result
         "bolt11": offer.bolt11,
     });
     text(folder, &format!("{}.job.json", offer.key.job_id), &format!("{job:#}\n"))
+}
+
+/// Saves the vectors as `ailayer verify --answer` reads them: a JSON list of lists, digits enough for every bit.
+pub fn answer(folder: &Path, job_id: JobId, answer: &Answer) -> Result<PathBuf, Failure> {
+    let rows: Vec<&[f32]> = answer.rows.iter().map(AsRef::as_ref).collect();
+    text(folder, &format!("{job_id}.answer.json"), &format!("{}\n", json!(rows)))
 }
 
 /// Writes a file completely or not at all, and durably.

@@ -15,6 +15,7 @@ fn args(bundle: PathBuf) -> VerifyArgs {
         min_confirmations: 1,
         trusted_block: None,
         texts: Vec::new(),
+        answer: None,
     }
 }
 
@@ -22,6 +23,28 @@ fn saved(folder: &tempfile::TempDir, json: &str) -> PathBuf {
     let path = folder.path().join("bundle.json");
     std::fs::write(&path, json).unwrap();
     path
+}
+
+#[test]
+fn a_saved_answer_is_held_against_the_receipt() {
+    let (folder, fixture) = (tempfile::tempdir().unwrap(), Fixture::new());
+    let mut args = args(saved(&folder, &fixture.bundle().to_json()));
+    let answer = folder.path().join("answer.json");
+    args.answer = Some(answer.clone());
+    std::fs::write(&answer, serde_json::to_vec(&fixture.output).unwrap()).unwrap();
+    run(&args, &Output::new(false)).unwrap();
+    for (text, exit, word) in [
+        ("[[1.0, 2.0]]", Exit::Verification, "output_digest"),
+        ("[[1.0, \"2\"]]", Exit::Configuration, "--answer"),
+        ("", Exit::Configuration, "--answer"),
+    ] {
+        std::fs::write(&answer, text).unwrap();
+        let failure = run(&args, &Output::new(false)).unwrap_err();
+        assert_eq!(failure.exit, exit, "{}", failure.message);
+        assert!(failure.message.contains(word), "{}", failure.message);
+    }
+    args.answer = Some(folder.path().join("missing.json"));
+    assert_eq!(run(&args, &Output::new(false)).unwrap_err().exit, Exit::Configuration);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use ailayer_primitives::{
 };
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_receipt::GatewayKey;
+use ailayer_receipt::bundle::Bundle;
 
 use super::{JobState, READ, ReceiptPromise};
 use crate::CallError;
@@ -227,6 +228,14 @@ pub struct ReceiptStatus {
     pub closing: Option<String>,
     /// How far it has come; never unspecified.
     pub promise: ReceiptPromise,
-    /// The proof bundle in JSON, once anchored.
+    /// The proof bundle in JSON, once anchored. The first anchor after the claim may cover the receipt and not yet its
+    /// closing entry.
     pub bundle: Option<String>,
+}
+
+impl ReceiptStatus {
+    /// The proof bundle, once it also proves how the job ended.
+    pub fn bundle_with_ending(self) -> Option<String> {
+        self.bundle.filter(|json| Bundle::parse(json.as_bytes()).is_ok_and(|bundle| bundle.closing.is_some()))
+    }
 }

@@ -63,8 +63,12 @@ impl Stage {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             let status = self.gateway.receipt(deal.key()).await?;
-            if let Some(bundle) = status.bundle {
-                ensure!(status.promise == ReceiptPromise::Anchored, "a bundle at {:?}", status.promise);
+            let promise = status.promise;
+            ensure!(
+                status.bundle.is_none() || promise == ReceiptPromise::Anchored,
+                "a bundle at {promise:?}"
+            );
+            if let Some(bundle) = status.bundle_with_ending() {
                 return Ok(bundle);
             }
             self.mine(1).await?;
