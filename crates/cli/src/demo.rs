@@ -1,6 +1,6 @@
 //! `ailayer demo`: a paid inference from end to end on a private network of real software.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ailayer_client::gateway::{Order, Seller};
@@ -238,9 +238,12 @@ impl<'a> Stage<'a> {
         let path = bundle_file.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("ailayer-demo-{}.bundle.json", purchase.job_id()))
         });
-        std::fs::write(&path, bundle)
-            .map_err(|error| Failure::new(Exit::Internal, format_args!("{}: {error}", path.display())))?;
-        self.verified(&path, texts, out)?;
+        let answer = path.with_extension("answer");
+        for (file, content) in [(&path, bundle), (&answer, json!(rows).to_string())] {
+            std::fs::write(file, content)
+                .map_err(|error| Failure::new(Exit::Internal, format_args!("{}: {error}", file.display())))?;
+        }
+        self.verified(&path, &answer, texts, out)?;
         Ok((bought, path))
     }
 
@@ -259,10 +262,10 @@ impl<'a> Stage<'a> {
     }
 
     /// Runs `ailayer verify`, as the buyer would on another machine.
-    fn verified(&self, bundle: &std::path::Path, texts: &[String], out: &Output) -> Result<(), Failure> {
+    fn verified(&self, bundle: &Path, answer: &Path, texts: &[String], out: &Output) -> Result<(), Failure> {
         let program = std::env::current_exe().map_err(internal)?;
         let mut command = std::process::Command::new(program);
-        command.arg("verify").arg(bundle).args(["--network", "regtest"]);
+        command.arg("verify").arg(bundle).args(["--network", "regtest"]).arg("--answer").arg(answer);
         command.args(["--gateway-key", &self.seller.gateway_key.to_string()]);
         command.args(["--log-key", &self.seller.log_verification_key]);
         for text in texts {
@@ -270,7 +273,7 @@ impl<'a> Stage<'a> {
         }
         let done = command.output().map_err(internal)?;
         out.line(format_args!(
-            "   $ ailayer verify {} --gateway-key … --log-key … --text …",
+            "   $ ailayer verify {} --gateway-key … --log-key … --answer … --text …",
             bundle.display()
         ));
         for line in String::from_utf8_lossy(&done.stdout).lines() {
