@@ -113,7 +113,7 @@ impl Ground {
         let order = ["buy", TEXT, "--max-price-msat", "100000", "--out", &folder];
         let poor = self.ailayer(&[&order[..], &["--open-channel-sat", BUYER_CHANNEL_SAT]].concat()).await?;
         ensure!(poor.code == Some(SHORT_OF_FUNDS), "an empty wallet: {poor:?}");
-        let address = poor.stderr.split("sat to ").nth(1).and_then(|rest| rest.split(',').next());
+        let address = poor.stderr.rsplit("sat to ").next().and_then(|rest| rest.split(',').next());
         self.give(address.with_context(|| format!("it names no address: {poor:?}"))?).await?;
 
         let dear = self.ailayer(&["buy", TEXT, "--max-price-msat", "1", "--out", &folder]).await?;
