@@ -25,6 +25,14 @@ mod panic;
 mod status_body;
 mod trace;
 
+pub use message_limit::codec_refusal;
+
+/// How much of one stream's messages may arrive before they are read: hyper's own default, written down.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same of all streams of a connection. Several times as much: were it the same, as by default, one stream whose
+/// messages are not taken would hold up every other call of the connection.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
 /// Why a server could not start or run.
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -144,6 +152,8 @@ async fn serve(
         .http2_max_local_error_reset_streams(Some(limits.max_local_error_resets))
         .http2_max_pending_accept_reset_streams(Some(limits.max_pending_resets))
         .http2_max_header_list_size(limits.max_header_list_bytes)
+        .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+        .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .layer(layers)

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::status_body::respond;
@@ -63,7 +63,18 @@ fn refusal_of_codec(answer: &Response<Body>) -> Option<Failure> {
     if headers.contains_key("grpc-status-details-bin") {
         return None;
     }
-    match Code::from_bytes(headers.get("grpc-status")?.as_bytes()) {
+    failure_of_code(Code::from_bytes(headers.get("grpc-status")?.as_bytes()))
+}
+
+/// What the codec's refusal of a message of a stream means, which no layer sees, for the stream has begun.
+///
+/// To be asked of errors that came out of the request stream itself; None for others than the codec's.
+pub fn codec_refusal(status: &Status) -> Option<Failure> {
+    if status.details().is_empty() { failure_of_code(status.code()) } else { None }
+}
+
+fn failure_of_code(code: Code) -> Option<Failure> {
+    match code {
         Code::OutOfRange | Code::ResourceExhausted => {
             let message = "the message is larger than this service accepts";
             Some(Failure::new(ErrorReason::MessageTooLarge, message))
