@@ -132,6 +132,7 @@ impl ServingClient {
             model_version: call.model_version.clone(),
             texts: call.texts.clone(),
             truncation: call.truncation(),
+            ..Default::default()
         };
         let answer = self.unary.clone().tokenize(request).await.map_err(refused(SERVICE))?.into_inner();
         if answer.token_counts.len() != call.texts.len() {
@@ -148,6 +149,7 @@ impl ServingClient {
             model_version: call.model_version.clone(),
             texts: call.texts.clone(),
             truncation: call.truncation(),
+            ..Default::default()
         };
         let answer = self.unary.clone().embed(request).await.map_err(refused(SERVICE))?.into_inner();
         let model = Model::read(READ.required("model", answer.model)?)?;

@@ -9,6 +9,7 @@ pub mod finite;
 pub mod input_error;
 pub mod manifest;
 pub mod model;
+pub mod pooling;
 pub mod queue;
 pub mod scheduler;
 pub mod settings;

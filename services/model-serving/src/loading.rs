@@ -10,7 +10,7 @@ use crate::domain::manifest::{EmbeddingManifest, Manifest, ManifestError};
 use crate::domain::model::{ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
 use crate::domain::settings::ModelSettings;
-use crate::model::{Model, Parts, TextPart, TextWorker};
+use crate::model::{Model, Parts, TextPart, TextWorker, TokenizeCall};
 use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
 use crate::repository::{self, RepositoryError, VersionFolder};
 use crate::worker::Worker;
@@ -132,6 +132,7 @@ impl Loader {
             limits,
             vocabulary_size: encoder.vocabulary_size(),
             max_batch_rows: if padding_is_exact { settings.batching.max_rows } else { 1 },
+            max_batch_tokens: self_test::most_tokens(&manifest, self.config.max_inference_message_bytes)?,
             worker: text_worker(&encoder, self.config.tokenizer_threads, self.queue_limits())?,
             manifest,
         };
@@ -150,13 +151,15 @@ fn text_worker(
     limits: QueueLimits,
 ) -> std::io::Result<TextWorker> {
     let handlers = (0..threads).map(|_| {
-        let encoder = encoder.clone();
-        move |texts: Vec<String>, cancel: &CancelToken| {
+        let mut encoder = encoder.clone();
+        move |call: TokenizeCall, cancel: &CancelToken| {
+            encoder.truncate_at(call.truncation);
             let one_text = |text: &String| match cancel.is_cancelled() {
                 true => Err(EncoderError::Cancelled),
+                false if call.with_offsets => encoder.encode_with_offsets(text),
                 false => encoder.encode(text),
             };
-            texts.iter().map(one_text).collect()
+            call.texts.iter().map(one_text).collect()
         }
     });
     Worker::spawn("tokenizer", limits, handlers.collect())

@@ -21,6 +21,8 @@ use crate::worker::Worker;
 
 use backend::Backend;
 
+pub use tokenize::TokenizeCall;
+
 mod backend;
 mod embed;
 mod infer;
@@ -31,7 +33,7 @@ mod warm_up;
 /// The threads that own the engine's sessions.
 type Engine = Instances<Backend>;
 /// The worker that owns the tokenizers.
-pub type TextWorker = Worker<Vec<String>, Result<Vec<EncodedText>, EncoderError>>;
+pub type TextWorker = Worker<TokenizeCall, Result<Vec<EncodedText>, EncoderError>>;
 
 /// A model version that can serve.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct TextPart {
     pub vocabulary_size: usize,
     /// The most texts in a batch; 1 if padding would change results.
     pub max_batch_rows: usize,
+    /// The most tokens in a batch, padding included: what a graph gives for them must fit an answer of the engine.
+    pub max_batch_tokens: usize,
     /// The tokenizers.
     pub worker: TextWorker,
 }
@@ -97,12 +101,13 @@ impl Model {
             }
             _ => ServiceTimes::default(),
         };
+        let most_tokens = text.as_ref().map_or(usize::MAX, |part| part.max_batch_tokens);
         let limits = Limits {
             max_entries: settings.queue.max_entries,
             max_bytes: settings.queue.max_bytes,
             max_age: settings.queue.max_age,
             max_rows: rows.text.max(rows.tensor),
-            max_tokens: settings.batching.max_tokens,
+            max_tokens: settings.batching.max_tokens.min(most_tokens),
             max_delay: settings.batching.max_delay,
         };
         let metrics = Arc::new(ModelMetrics::new(&info.id));

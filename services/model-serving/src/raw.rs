@@ -10,9 +10,10 @@ use crate::adapters::huggingface_tokenizers::HuggingFaceTokenizer;
 use crate::adapters::onnxruntime::{OnnxRuntime, SessionOptions};
 use crate::cancel::CancelToken;
 use crate::config::Config;
-use crate::domain::embedding::rows_of;
+use crate::domain::batch::{pad_texts, width_of};
+use crate::domain::embedding::vectors_of;
 use crate::domain::manifest::{EmbeddingManifest, Manifest};
-use crate::domain::text::{EncodedText, pad};
+use crate::domain::text::EncodedText;
 use crate::ports::{InferenceEngine as _, InferenceSession, SessionError, TextEncoder as _};
 
 /// A text model on the caller's thread.
@@ -72,15 +73,18 @@ impl RawModel {
     /// Tokenises the texts, runs them as one batch and copies the embeddings out, in the order of the texts.
     pub fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, RawError> {
         let encoded = texts.iter().map(|text| self.encode(text)).collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<usize> = (0..encoded.len()).collect();
-        let inputs = pad(&encoded, &rows, &self.manifest).map_err(|error| RawError::new(&error))?;
+        let texts: Vec<&EncodedText> = encoded.iter().collect();
+        let inputs = pad_texts(&texts, &self.manifest).map_err(|error| RawError::new(&error))?;
         let outputs = self
             .session
             .run(&inputs, &self.outputs, &CancelToken::default())
             .map_err(|error| RawError::new(&error))?;
         let missing = || RawError::new(&SessionError::Failed("the engine left an output out".into()));
         let output = outputs.into_iter().next().ok_or_else(missing)?;
-        rows_of(output.tensor, rows.len(), self.manifest.dimensions).map_err(|error| RawError::new(&error))
+        let tokens: Vec<usize> = encoded.iter().map(|text| text.ids.len()).collect();
+        let vectors = vectors_of(output.tensor, &tokens, width_of(&texts), &self.manifest);
+        let vectors = vectors.and_then(|vectors| vectors.into_iter().collect::<Result<Vec<_>, _>>());
+        vectors.map_err(|error| RawError::new(&error))
     }
 
     fn encode(&self, text: &str) -> Result<EncodedText, RawError> {

@@ -18,6 +18,7 @@ use crate::telemetry::Metrics;
 use request_bytes::{Budget, RequestBytesLayer};
 
 mod call_context;
+mod call_stream;
 mod convert;
 mod embed;
 mod inference_service;

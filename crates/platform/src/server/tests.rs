@@ -5,10 +5,12 @@ use std::time::Duration;
 use ailayer_proto::ailayer::serving::v1::serving_service_client::ServingServiceClient;
 use ailayer_proto::ailayer::serving::v1::serving_service_server::{ServingService, ServingServiceServer};
 use ailayer_proto::ailayer::serving::v1::{
-    EmbedRequest, EmbedResponse, ListModelsRequest, ListModelsResponse, TokenizeRequest, TokenizeResponse,
+    EmbedRequest, EmbedResponse, EmbedStreamRequest, EmbedStreamResponse, ListModelsRequest,
+    ListModelsResponse, TokenizeRequest, TokenizeResponse, TokenizeStreamRequest, TokenizeStreamResponse,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tonic::{Code, Request, Response, Status};
+use tonic::codegen::BoxStream;
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -23,6 +25,9 @@ struct Moody;
 
 #[tonic::async_trait]
 impl ServingService for Moody {
+    type TokenizeStreamStream = BoxStream<TokenizeStreamResponse>;
+    type EmbedStreamStream = BoxStream<EmbedStreamResponse>;
+
     async fn list_models(
         &self,
         _: Request<ListModelsRequest>,
@@ -40,6 +45,20 @@ impl ServingService for Moody {
         let pause = request.get_ref().texts[0].parse().unwrap();
         tokio::time::sleep(Duration::from_millis(pause)).await;
         Ok(Response::new(EmbedResponse { queue_time_us: left, ..Default::default() }))
+    }
+
+    async fn tokenize_stream(
+        &self,
+        _: Request<Streaming<TokenizeStreamRequest>>,
+    ) -> Result<Response<Self::TokenizeStreamStream>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn embed_stream(
+        &self,
+        _: Request<Streaming<EmbedStreamRequest>>,
+    ) -> Result<Response<Self::EmbedStreamStream>, Status> {
+        Err(Status::unimplemented("not needed here"))
     }
 }
 

@@ -15,7 +15,8 @@ use ailayer_platform::telemetry;
 use ailayer_proto::ailayer::serving::v1::serving_service_client::ServingServiceClient;
 use ailayer_proto::ailayer::serving::v1::serving_service_server::{ServingService, ServingServiceServer};
 use ailayer_proto::ailayer::serving::v1::{
-    EmbedRequest, EmbedResponse, ListModelsRequest, ListModelsResponse, TokenizeRequest, TokenizeResponse,
+    EmbedRequest, EmbedResponse, EmbedStreamRequest, EmbedStreamResponse, ListModelsRequest,
+    ListModelsResponse, TokenizeRequest, TokenizeResponse, TokenizeStreamRequest, TokenizeStreamResponse,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -30,8 +31,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tonic::codegen::BoxStream;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
 #[derive(Clone, Default)]
@@ -77,6 +79,9 @@ struct Hop {
 
 #[tonic::async_trait]
 impl ServingService for Hop {
+    type TokenizeStreamStream = BoxStream<TokenizeStreamResponse>;
+    type EmbedStreamStream = BoxStream<EmbedStreamResponse>;
+
     async fn list_models(
         &self,
         request: Request<ListModelsRequest>,
@@ -94,6 +99,20 @@ impl ServingService for Hop {
     }
 
     async fn embed(&self, _: Request<EmbedRequest>) -> Result<Response<EmbedResponse>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn tokenize_stream(
+        &self,
+        _: Request<Streaming<TokenizeStreamRequest>>,
+    ) -> Result<Response<Self::TokenizeStreamStream>, Status> {
+        Err(Status::unimplemented("not needed here"))
+    }
+
+    async fn embed_stream(
+        &self,
+        _: Request<Streaming<EmbedStreamRequest>>,
+    ) -> Result<Response<Self::EmbedStreamStream>, Status> {
         Err(Status::unimplemented("not needed here"))
     }
 }

@@ -60,6 +60,25 @@ impl Network {
         }
     }
 }
+/// Says why one message of a stream failed where the stream goes on: what a call's status says, as a message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageError {
+    /// The canonical gRPC code that goes with the reason, as its number.
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+    /// The stable reason.
+    #[prost(enumeration = "ErrorReason", tag = "2")]
+    pub reason: i32,
+    /// A sentence for people; not stable.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+    /// The field of the message that is at fault, in dots and brackets; empty if none is.
+    #[prost(string, tag = "4")]
+    pub field: ::prost::alloc::string::String,
+    /// How long to wait before sending the message again, in milliseconds; not set if the same message would fail again.
+    #[prost(uint64, optional, tag = "5")]
+    pub retry_after_ms: ::core::option::Option<u64>,
+}
 /// Names why a call failed.
 ///
 /// Every error of every AILayer service carries one `google.rpc.ErrorInfo` with

@@ -55,9 +55,12 @@ pub struct TokenizeRequest {
     /// What to do with long texts.
     #[prost(enumeration = "Truncation", tag = "4")]
     pub truncation: i32,
+    /// Asks for the tokens themselves; a call whose texts have more than 65,536 together then fails with INPUT_TOO_LARGE.
+    #[prost(bool, tag = "5")]
+    pub include_tokens: bool,
 }
 /// Says how many tokens each text has.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TokenizeResponse {
     /// The model that counted.
     #[prost(message, optional, tag = "1")]
@@ -65,6 +68,58 @@ pub struct TokenizeResponse {
     /// The tokens of each text, special tokens included, after truncation; in the order of the texts.
     #[prost(uint32, repeated, tag = "2")]
     pub token_counts: ::prost::alloc::vec::Vec<u32>,
+    /// True for each text that was cut; in the order of the texts.
+    #[prost(bool, repeated, tag = "3")]
+    pub truncated: ::prost::alloc::vec::Vec<bool>,
+    /// The tokens of each text, in the order of the texts; empty unless `include_tokens`.
+    #[prost(message, repeated, tag = "4")]
+    pub tokens: ::prost::alloc::vec::Vec<TextTokens>,
+}
+/// Lists the tokens of one text as the model reads them, after truncation. All lists have one element a token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextTokens {
+    /// The ids in the model's vocabulary, special tokens included.
+    #[prost(uint32, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<u32>,
+    /// Where each token begins in the text, in bytes of UTF-8; 0 for a special token.
+    #[prost(uint32, repeated, tag = "2")]
+    pub starts: ::prost::alloc::vec::Vec<u32>,
+    /// Where each token ends, in bytes of UTF-8, exclusive; equals its start for a special token.
+    #[prost(uint32, repeated, tag = "3")]
+    pub ends: ::prost::alloc::vec::Vec<u32>,
+}
+/// Carries one call of a stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenizeStreamRequest {
+    /// Comes back in the answer; any text, need not be unique.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The call.
+    #[prost(message, optional, tag = "2")]
+    pub request: ::core::option::Option<TokenizeRequest>,
+}
+/// Answers one message of a stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TokenizeStreamResponse {
+    /// The message's `id`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What came of it.
+    #[prost(oneof = "tokenize_stream_response::Outcome", tags = "2, 3")]
+    pub outcome: ::core::option::Option<tokenize_stream_response::Outcome>,
+}
+/// Nested message and enum types in `TokenizeStreamResponse`.
+pub mod tokenize_stream_response {
+    /// What came of it.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        /// The answer.
+        #[prost(message, tag = "2")]
+        Response(super::TokenizeResponse),
+        /// Why there is none.
+        #[prost(message, tag = "3")]
+        Error(super::super::super::common::v1::MessageError),
+    }
 }
 /// Asks for embeddings.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -81,11 +136,19 @@ pub struct EmbedRequest {
     /// What to do with long texts.
     #[prost(enumeration = "Truncation", tag = "4")]
     pub truncation: i32,
+    /// True scales every vector to the Euclidean length 1, false leaves it as the graph and its pooling gave it; not set, the
+    /// model's configuration decides. A vector of zeros stays as it is.
+    #[prost(bool, optional, tag = "5")]
+    pub normalize: ::core::option::Option<bool>,
+    /// Answers only so many numbers of each vector, the first, for models trained for that (Matryoshka); 1 to the model's
+    /// `dimensions`, else INVALID_FIELD. A vector that is to be normalised is so after it was cut. Not set: all numbers.
+    #[prost(uint32, optional, tag = "6")]
+    pub dimensions: ::core::option::Option<u32>,
 }
 /// Carries one vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Embedding {
-    /// The numbers; their count is the model's `dimensions`.
+    /// The numbers, all finite; their count is the request's `dimensions`, or else the model's.
     #[prost(float, repeated, tag = "1")]
     pub values: ::prost::alloc::vec::Vec<f32>,
     /// The tokens of this text, special tokens included, after truncation.
@@ -114,6 +177,39 @@ pub struct EmbedResponse {
     #[prost(uint64, tag = "5")]
     pub inference_time_us: u64,
 }
+/// Carries one call of a stream.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmbedStreamRequest {
+    /// Comes back in the answer; any text, need not be unique.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The call.
+    #[prost(message, optional, tag = "2")]
+    pub request: ::core::option::Option<EmbedRequest>,
+}
+/// Answers one message of a stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EmbedStreamResponse {
+    /// The message's `id`.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What came of it.
+    #[prost(oneof = "embed_stream_response::Outcome", tags = "2, 3")]
+    pub outcome: ::core::option::Option<embed_stream_response::Outcome>,
+}
+/// Nested message and enum types in `EmbedStreamResponse`.
+pub mod embed_stream_response {
+    /// What came of it.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Outcome {
+        /// The answer; all texts or none.
+        #[prost(message, tag = "2")]
+        Response(super::EmbedResponse),
+        /// Why there is none.
+        #[prost(message, tag = "3")]
+        Error(super::super::super::common::v1::MessageError),
+    }
+}
 /// Says what happens to a text longer than the model reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -122,8 +218,10 @@ pub enum Truncation {
     Unspecified = 0,
     /// Refuses the call with INPUT_TOO_LARGE.
     Refuse = 1,
-    /// Drops the tokens past the end.
+    /// Drops tokens at the end of the text; special tokens are kept.
     End = 2,
+    /// Drops tokens at the start of the text; special tokens are kept.
+    Start = 3,
 }
 impl Truncation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -135,6 +233,7 @@ impl Truncation {
             Self::Unspecified => "TRUNCATION_UNSPECIFIED",
             Self::Refuse => "TRUNCATION_REFUSE",
             Self::End => "TRUNCATION_END",
+            Self::Start => "TRUNCATION_START",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -143,6 +242,7 @@ impl Truncation {
             "TRUNCATION_UNSPECIFIED" => Some(Self::Unspecified),
             "TRUNCATION_REFUSE" => Some(Self::Refuse),
             "TRUNCATION_END" => Some(Self::End),
+            "TRUNCATION_START" => Some(Self::Start),
             _ => None,
         }
     }
@@ -295,10 +395,42 @@ pub mod serving_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Answers each message of a stream as `Tokenize` would; the rules are those of `EmbedStream`.
+        pub async fn tokenize_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::TokenizeStreamRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TokenizeStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.serving.v1.ServingService/TokenizeStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.serving.v1.ServingService",
+                        "TokenizeStream",
+                    ),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
         /// Computes one embedding a text.
         ///
         /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY or
-        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE or MODEL_FAILED; nothing is answered in part.
+        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE, INVALID_FIELD or MODEL_FAILED; nothing is answered in part.
         pub async fn embed(
             &mut self,
             request: impl tonic::IntoRequest<super::EmbedRequest>,
@@ -319,6 +451,41 @@ pub mod serving_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("ailayer.serving.v1.ServingService", "Embed"));
             self.inner.unary(req, path, codec).await
+        }
+        /// Answers each message of a stream as `Embed` would.
+        ///
+        /// Every message is answered once, by its `id`, in any order; a message that fails is answered with its error and the
+        /// stream goes on. At most 32 messages of a stream are worked on at a time, further ones wait in the connection, and so
+        /// does everything while the client does not read. A client that has sent its last message gets the outstanding
+        /// answers; one that leaves cancels them. A message has as long as a call of `Embed`, and ends with the stream's deadline.
+        /// The stream itself fails with INVALID_FIELD for a message that cannot be decoded, or MESSAGE_TOO_LARGE.
+        pub async fn embed_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::EmbedStreamRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::EmbedStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.serving.v1.ServingService/EmbedStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("ailayer.serving.v1.ServingService", "EmbedStream"),
+                );
+            self.inner.streaming(req, path, codec).await
         }
     }
 }
@@ -353,14 +520,48 @@ pub mod serving_service_server {
             tonic::Response<super::TokenizeResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the TokenizeStream method.
+        type TokenizeStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TokenizeStreamResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Answers each message of a stream as `Tokenize` would; the rules are those of `EmbedStream`.
+        async fn tokenize_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::TokenizeStreamRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::TokenizeStreamStream>,
+            tonic::Status,
+        >;
         /// Computes one embedding a text.
         ///
         /// The order of the answers is the order of the texts. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY or
-        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE or MODEL_FAILED; nothing is answered in part.
+        /// OVERLOADED (retry later), INPUT_EMPTY, INPUT_TOO_LARGE, INVALID_FIELD or MODEL_FAILED; nothing is answered in part.
         async fn embed(
             &self,
             request: tonic::Request<super::EmbedRequest>,
         ) -> std::result::Result<tonic::Response<super::EmbedResponse>, tonic::Status>;
+        /// Server streaming response type for the EmbedStream method.
+        type EmbedStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::EmbedStreamResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Answers each message of a stream as `Embed` would.
+        ///
+        /// Every message is answered once, by its `id`, in any order; a message that fails is answered with its error and the
+        /// stream goes on. At most 32 messages of a stream are worked on at a time, further ones wait in the connection, and so
+        /// does everything while the client does not read. A client that has sent its last message gets the outstanding
+        /// answers; one that leaves cancels them. A message has as long as a call of `Embed`, and ends with the stream's deadline.
+        /// The stream itself fails with INVALID_FIELD for a message that cannot be decoded, or MESSAGE_TOO_LARGE.
+        async fn embed_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::EmbedStreamRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::EmbedStreamStream>,
+            tonic::Status,
+        >;
     }
     /// Runs models on text: what the Open Inference Protocol, which moves tensors, leaves to clients.
     #[derive(Debug)]
@@ -529,6 +730,55 @@ pub mod serving_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/ailayer.serving.v1.ServingService/TokenizeStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenizeStreamSvc<T: ServingService>(pub Arc<T>);
+                    impl<
+                        T: ServingService,
+                    > tonic::server::StreamingService<super::TokenizeStreamRequest>
+                    for TokenizeStreamSvc<T> {
+                        type Response = super::TokenizeStreamResponse;
+                        type ResponseStream = T::TokenizeStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::TokenizeStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ServingService>::tokenize_stream(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenizeStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/ailayer.serving.v1.ServingService/Embed" => {
                     #[allow(non_camel_case_types)]
                     struct EmbedSvc<T: ServingService>(pub Arc<T>);
@@ -569,6 +819,54 @@ pub mod serving_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.serving.v1.ServingService/EmbedStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct EmbedStreamSvc<T: ServingService>(pub Arc<T>);
+                    impl<
+                        T: ServingService,
+                    > tonic::server::StreamingService<super::EmbedStreamRequest>
+                    for EmbedStreamSvc<T> {
+                        type Response = super::EmbedStreamResponse;
+                        type ResponseStream = T::EmbedStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::EmbedStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ServingService>::embed_stream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EmbedStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,8 +1,8 @@
 //! Hugging Face `tokenizers`.
 
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
+use tokenizers::{Encoding, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
-use crate::domain::text::EncodedText;
+use crate::domain::text::{EncodedText, Truncation};
 use crate::ports::{EncoderError, TextEncoder};
 
 /// A `tokenizer.json`, made to cut at one length and never to pad.
@@ -27,6 +27,23 @@ impl HuggingFaceTokenizer {
         Ok(Self { tokenizer })
     }
 
+    /// Says which end of a long text is dropped from now on; at first the end.
+    pub fn truncate_at(&mut self, truncation: Truncation) {
+        if let Some(parameters) = self.tokenizer.get_truncation_mut() {
+            parameters.direction = match truncation {
+                Truncation::Start => TruncationDirection::Left,
+                Truncation::End | Truncation::Refuse => TruncationDirection::Right,
+            };
+        }
+    }
+
+    /// As [`TextEncoder::encode`], and where each token lies in the text.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<EncodedText, EncoderError> {
+        let encoding = self.tokenizer.encode(text, true).map_err(EncoderError::Failed)?;
+        let offsets = encoding.get_offsets().to_vec();
+        Ok(EncodedText { offsets, ..encoded(&encoding) })
+    }
+
     /// The number of token ids, added tokens included: every id is below it.
     pub fn vocabulary_size(&self) -> usize {
         let highest = self.tokenizer.get_vocab(true).into_values().max();
@@ -37,11 +54,16 @@ impl HuggingFaceTokenizer {
 impl TextEncoder for HuggingFaceTokenizer {
     fn encode(&self, text: &str) -> Result<EncodedText, EncoderError> {
         let encoding = self.tokenizer.encode_fast(text, true).map_err(EncoderError::Failed)?;
-        Ok(EncodedText {
-            ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
-            // What was cut off is kept as further encodings.
-            truncated: !encoding.get_overflowing().is_empty(),
-        })
+        Ok(encoded(&encoding))
+    }
+}
+
+fn encoded(encoding: &Encoding) -> EncodedText {
+    EncodedText {
+        ids: encoding.get_ids().to_vec(),
+        type_ids: encoding.get_type_ids().to_vec(),
+        offsets: Vec::new(),
+        // What was cut off is kept as further encodings.
+        truncated: !encoding.get_overflowing().is_empty(),
     }
 }

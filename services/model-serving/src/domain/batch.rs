@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::manifest::EmbeddingManifest;
+use super::settings::PadSide;
 use super::signature::Signature;
 use super::tensor::{NamedTensor, Tensor, TensorError};
 use super::tensor::{concat_rows, split_rows};
@@ -79,32 +80,47 @@ pub fn scatter(outputs: Vec<NamedTensor>, rows: &[usize]) -> Result<Vec<Vec<Name
     Ok(answers)
 }
 
-/// The inputs of texts, every row padded to the longest. Padding has id 0 and mask 0.
+/// The inputs of texts, every row padded to the longest on the manifest's side. Padding has id 0 and mask 0.
 pub fn pad_texts(
     texts: &[&EncodedText],
     manifest: &EmbeddingManifest,
 ) -> Result<Vec<NamedTensor>, TensorError> {
-    let width = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-    let ids = column(texts, width, |text, values| values.extend(text.ids.iter().map(|id| i64::from(*id))));
-    let mask = column(texts, width, |text, values| values.extend(text.ids.iter().map(|_| 1_i64)));
+    let width = width_of(texts);
+    let matrix = |name: &str, row: &dyn Fn(&EncodedText, &mut Vec<i64>)| {
+        named(name, texts.len(), width, column(texts, width, manifest.padding_side, row))
+    };
     let mut inputs = vec![
-        named(&manifest.ids, texts.len(), width, ids)?,
-        named(&manifest.mask, texts.len(), width, mask)?,
+        matrix(&manifest.ids, &|text, values| values.extend(text.ids.iter().map(|id| i64::from(*id))))?,
+        matrix(&manifest.mask, &|text, values| values.extend(text.ids.iter().map(|_| 1_i64)))?,
     ];
     if let Some(name) = &manifest.type_ids {
-        let types = column(texts, width, |text, values| {
+        inputs.push(matrix(name, &|text, values| {
             values.extend(text.type_ids.iter().take(text.ids.len()).map(|id| i64::from(*id)));
-        });
-        inputs.push(named(name, texts.len(), width, types)?);
+        })?);
     }
     Ok(inputs)
 }
 
-fn column(texts: &[&EncodedText], width: usize, row: impl Fn(&EncodedText, &mut Vec<i64>)) -> Vec<i64> {
+/// What the rows of a batch are padded to.
+pub fn width_of(texts: &[&EncodedText]) -> usize {
+    texts.iter().map(|text| text.ids.len()).max().unwrap_or(0)
+}
+
+/// One input, row by row; `row` appends as many numbers as the text has tokens, at most.
+fn column(
+    texts: &[&EncodedText],
+    width: usize,
+    side: PadSide,
+    row: &dyn Fn(&EncodedText, &mut Vec<i64>),
+) -> Vec<i64> {
     let mut values = Vec::with_capacity(texts.len().saturating_mul(width));
-    for (index, text) in texts.iter().enumerate() {
+    for text in texts {
+        let end = values.len().saturating_add(width);
+        if side == PadSide::Left {
+            values.resize(end.saturating_sub(text.ids.len()), 0);
+        }
         row(text, &mut values);
-        values.resize(index.saturating_add(1).saturating_mul(width), 0);
+        values.resize(end, 0);
     }
     values
 }

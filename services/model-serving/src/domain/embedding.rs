@@ -1,19 +1,20 @@
 //! From a graph's output to embeddings.
 
+use super::input_error::InputError;
+use super::manifest::EmbeddingManifest;
+use super::pooling::{Pooling, narrowed, pool};
 use super::tensor::{Tensor, TensorData};
 
 /// An output that is no set of embeddings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EmbeddingError {
     /// Another shape or data type than the manifest promises.
-    #[error("the output is {actual}, expected FP32 [{rows}, {dimensions}]")]
+    #[error("the output is {actual}, expected FP32 {expected:?}")]
     Output {
         /// What the graph gave.
         actual: String,
-        /// The texts of the batch.
-        rows: usize,
-        /// What the manifest promises.
-        dimensions: usize,
+        /// What the manifest promises: `[texts, dimensions]`, or where tokens are pooled `[texts, tokens, dimensions]`.
+        expected: Vec<i64>,
     },
     /// A number is NaN or infinite.
     #[error("the embedding in row {row} is not finite")]
@@ -23,22 +24,83 @@ pub enum EmbeddingError {
     },
 }
 
-/// Splits `[rows, dimensions]` into rows; refuses numbers that are not finite.
-pub fn rows_of(output: Tensor, rows: usize, dimensions: usize) -> Result<Vec<Vec<f32>>, EmbeddingError> {
+/// One vector a row, of the manifest's dimensions; a row whose numbers are not all finite fails alone.
+///
+/// `tokens` are the real tokens of each row, `width` is what all rows were padded to.
+pub fn vectors_of(
+    output: Tensor,
+    tokens: &[usize],
+    width: usize,
+    manifest: &EmbeddingManifest,
+) -> Result<Vec<Result<Vec<f32>, EmbeddingError>>, EmbeddingError> {
+    let EmbeddingManifest { dimensions, pooling, padding_side, .. } = *manifest;
+    let expected = match pooling {
+        Pooling::None => vec![tokens.len(), dimensions],
+        Pooling::Mean | Pooling::Cls | Pooling::Last => vec![tokens.len(), width, dimensions],
+    };
+    let expected: Vec<i64> =
+        expected.into_iter().map(|size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
     let (shape, data) = output.into_parts();
-    let expected = [rows, dimensions].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
     let values = match data {
         TensorData::Fp32(values) if shape == expected => values.into_vec(),
         other => {
             let actual = format!("{} {shape:?}", other.datatype());
-            return Err(EmbeddingError::Output { actual, rows, dimensions });
+            return Err(EmbeddingError::Output { actual, expected });
         }
     };
-    let embeddings: Vec<Vec<f32>> = values.chunks(dimensions.max(1)).map(<[f32]>::to_vec).collect();
-    match embeddings.iter().position(|row| !row.iter().all(|value| value.is_finite())) {
-        Some(row) => Err(EmbeddingError::NotFinite { row }),
-        None => Ok(embeddings),
+    let vectors = match pooling {
+        Pooling::None => values.chunks(dimensions.max(1)).map(<[f32]>::to_vec).collect(),
+        pooling => pool(pooling, &values, tokens, width, dimensions, padding_side),
+    };
+    let finite = |(row, vector): (usize, Vec<f32>)| match vector.iter().all(|value| value.is_finite()) {
+        true => Ok(vector),
+        false => Err(EmbeddingError::NotFinite { row }),
+    };
+    Ok(vectors.into_iter().enumerate().map(finite).collect())
+}
+
+/// What a caller wants of each vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VectorForm {
+    /// Scaled to length 1 or not; none leaves it to the model.
+    pub normalize: Option<bool>,
+    /// Only the first so many numbers; none for all.
+    pub dimensions: Option<usize>,
+}
+
+impl VectorForm {
+    /// Refuses more numbers than a vector has, and none at all.
+    pub fn check(&self, manifest: &EmbeddingManifest) -> Result<(), InputError> {
+        match self.dimensions {
+            Some(dimensions) if !(1..=manifest.dimensions).contains(&dimensions) => Err(InputError::Value {
+                field: "dimensions".to_owned(),
+                detail: format!("{dimensions} is not in 1..={}", manifest.dimensions),
+            }),
+            _ => Ok(()),
+        }
     }
+
+    /// Cuts, then normalises.
+    pub fn apply(&self, vector: &mut Vec<f32>, manifest: &EmbeddingManifest) {
+        vector.truncate(self.dimensions.unwrap_or(usize::MAX));
+        if self.normalize.unwrap_or(manifest.normalize) {
+            normalize(vector);
+        }
+    }
+}
+
+/// Scales a vector to the Euclidean length 1. Zeros have no direction and stay as they are.
+///
+/// In f64, where the square of no f32 overflows or vanishes.
+fn normalize(vector: &mut [f32]) {
+    let length = euclidean(vector.iter().map(|value| f64::from(*value)));
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value = narrowed(f64::from(*value) / length));
+    }
+}
+
+fn euclidean(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|value| value * value).sum::<f64>().sqrt()
 }
 
 /// The largest difference, relative to the length of the vector, that padding a row may make.
@@ -46,42 +108,10 @@ const PADDING_TOLERANCE: f64 = 1e-4;
 
 /// True if two vectors are the same but for rounding: results differ in their last bits with the size of the batch.
 pub fn agree(a: &[f32], b: &[f32]) -> bool {
-    let length =
-        |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let difference = length(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    let scale = length(&mut a.iter().map(|value| f64::from(*value)));
+    let difference = euclidean(a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let scale = euclidean(a.iter().map(|value| f64::from(*value)));
     a.len() == b.len() && difference <= scale * PADDING_TOLERANCE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tensor(shape: [i64; 2], values: &[f32]) -> Tensor {
-        Tensor::try_new(shape.to_vec(), values.to_vec().into()).unwrap()
-    }
-
-    #[test]
-    fn splits_rows() {
-        let rows = rows_of(tensor([2, 2], &[1.0, 2.0, 3.0, 4.0]), 2, 2).unwrap();
-        assert_eq!(rows, [[1.0, 2.0], [3.0, 4.0]]);
-    }
-
-    #[test]
-    fn refuses_what_is_not_finite_or_not_promised() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let error = rows_of(tensor([2, 1], &[1.0, bad]), 2, 1).unwrap_err();
-            assert_eq!(error, EmbeddingError::NotFinite { row: 1 });
-        }
-        assert!(matches!(rows_of(tensor([1, 2], &[1.0, 2.0]), 2, 1), Err(EmbeddingError::Output { .. })));
-    }
-
-    #[test]
-    fn rounding_is_agreement() {
-        assert!(agree(&[1.0, -2.0], &[1.000_01, -2.0]));
-        assert!(agree(&[0.0], &[0.0]));
-        assert!(!agree(&[1.0, -2.0], &[1.01, -2.0]));
-        assert!(!agree(&[1.0], &[1.0, 0.0]));
-        assert!(!agree(&[f32::NAN], &[f32::NAN]));
-    }
-}
+mod tests;

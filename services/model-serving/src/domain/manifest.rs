@@ -5,6 +5,9 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::pooling::Pooling;
+use super::settings::PadSide;
+
 /// The longest sequence a manifest may declare; bounds the memory of one row.
 const MAX_INPUT_TOKENS: usize = 32_768;
 /// The widest embedding a manifest may declare.
@@ -19,7 +22,7 @@ pub enum Manifest {
     Embedding(EmbeddingManifest),
 }
 
-/// The tensors of an embedding model. The graph pools and normalises by itself.
+/// The tensors of an embedding model, and what is done with its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbeddingManifest {
     /// The tokenizer's file name, beside the model.
@@ -28,8 +31,14 @@ pub struct EmbeddingManifest {
     pub max_input_tokens: usize,
     /// The numbers in one embedding.
     pub dimensions: usize,
-    /// The output that holds `[texts, dimensions]` FP32.
+    /// The output, FP32: `[texts, dimensions]`, or where tokens are pooled `[texts, tokens, dimensions]`.
     pub output: String,
+    /// What makes a text's vector of those of its tokens.
+    pub pooling: Pooling,
+    /// Scales vectors to length 1 unless a caller wants otherwise.
+    pub normalize: bool,
+    /// Where shorter texts of a batch are padded.
+    pub padding_side: PadSide,
     /// The input of token ids, INT64 `[texts, tokens]`.
     pub ids: String,
     /// The input that is 1 at tokens and 0 at padding, same type and shape.
@@ -92,6 +101,9 @@ struct File {
     max_input_tokens: Option<usize>,
     dimensions: Option<usize>,
     output: Option<String>,
+    pooling: Option<Pooling>,
+    normalize: Option<bool>,
+    padding_side: Option<PadSide>,
     inputs: Option<Inputs>,
 }
 
@@ -156,6 +168,9 @@ fn tensor(file: &File, message: &str) -> Result<Manifest, ManifestError> {
         ("max_input_tokens", file.max_input_tokens.is_some()),
         ("dimensions", file.dimensions.is_some()),
         ("output", file.output.is_some()),
+        ("pooling", file.pooling.is_some()),
+        ("normalize", file.normalize.is_some()),
+        ("padding_side", file.padding_side.is_some()),
         ("inputs", file.inputs.is_some()),
     ];
     match text_keys.iter().find(|(_, present)| *present) {
@@ -171,6 +186,9 @@ fn embedding(file: File) -> Result<EmbeddingManifest, ManifestError> {
         max_input_tokens: within("max_input_tokens", file.max_input_tokens, MAX_INPUT_TOKENS)?,
         dimensions: within("dimensions", file.dimensions, MAX_DIMENSIONS)?,
         output: tensor_name("output", required("output", file.output)?)?,
+        pooling: file.pooling.unwrap_or_default(),
+        normalize: file.normalize.unwrap_or_default(),
+        padding_side: file.padding_side.unwrap_or_default(),
         ids: tensor_name("inputs.ids", inputs.ids)?,
         mask: tensor_name("inputs.mask", inputs.mask)?,
         type_ids: inputs.type_ids.map(|name| tensor_name("inputs.type_ids", name)).transpose()?,

@@ -1,17 +1,18 @@
-//! From texts to padded rows.
+//! What a text may be, and what it becomes.
 
 use super::input_error::InputError;
-use super::manifest::EmbeddingManifest;
 use super::model::TextLimits;
-use super::tensor::{NamedTensor, Tensor, TensorData, TensorError};
+use super::tensor::{Tensor, TensorData};
 
 /// What happens to a text that is longer than the model reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truncation {
     /// The call is refused.
     Refuse,
-    /// The tokens past the end are dropped.
+    /// Tokens at its end are dropped.
     End,
+    /// Tokens at its start are dropped.
+    Start,
 }
 
 /// A text as the model reads it.
@@ -21,9 +22,14 @@ pub struct EncodedText {
     pub ids: Vec<u32>,
     /// The segment of each token.
     pub type_ids: Vec<u32>,
+    /// Where each token lies in the text, in bytes; of a special token empty, at 0. Only if asked for.
+    pub offsets: Vec<(usize, usize)>,
     /// True if tokens were dropped to fit the model.
     pub truncated: bool,
 }
+
+/// The most tokens that one answer lists.
+pub const MAX_LISTED_TOKENS: usize = 65_536;
 
 /// Refuses texts before they are tokenised: none at all, too many, blank, or too long.
 ///
@@ -49,12 +55,16 @@ pub fn check_texts(texts: &[String], limits: &TextLimits) -> Result<(), InputErr
     Ok(())
 }
 
-/// Refuses texts that were cut where the caller does not want that.
-pub fn check_truncation(
+/// Refuses texts without any token, which a tokenizer without special tokens may find, and texts that were cut where
+/// the caller does not want that.
+pub fn check_encoded(
     encoded: &[EncodedText],
     truncation: Truncation,
     limits: &TextLimits,
 ) -> Result<(), InputError> {
+    if let Some(index) = encoded.iter().position(|text| text.ids.is_empty()) {
+        return Err(InputError::Empty { field: format!("texts[{index}]") });
+    }
     let cut = encoded.iter().position(|text| text.truncated);
     match (truncation, cut) {
         (Truncation::Refuse, Some(index)) => Err(InputError::TooLarge {
@@ -63,6 +73,16 @@ pub fn check_truncation(
         }),
         _ => Ok(()),
     }
+}
+
+/// Refuses to list more tokens than an answer should carry.
+pub fn check_listed(encoded: &[EncodedText]) -> Result<(), InputError> {
+    let tokens = encoded.iter().fold(0_usize, |sum, text| sum.saturating_add(text.ids.len()));
+    if tokens <= MAX_LISTED_TOKENS {
+        return Ok(());
+    }
+    let detail = format!("{tokens} tokens together, at most {MAX_LISTED_TOKENS} are listed");
+    Err(InputError::TooLarge { field: "texts".to_owned(), detail })
 }
 
 /// Refuses token ids, sent as a tensor, that a text could not have become: outside the vocabulary, or too many in a row.
@@ -97,36 +117,6 @@ pub fn plan_batches(encoded: &[EncodedText], max_rows: usize) -> Vec<Vec<usize>>
     let mut order: Vec<usize> = (0..encoded.len()).collect();
     order.sort_by_key(|index| encoded.get(*index).map_or(0, |text| text.ids.len()));
     order.chunks(max_rows.max(1)).map(<[usize]>::to_vec).collect()
-}
-
-/// The inputs of one batch, every row padded to the longest. Padding has id 0 and mask 0.
-pub fn pad(
-    encoded: &[EncodedText],
-    rows: &[usize],
-    manifest: &EmbeddingManifest,
-) -> Result<Vec<NamedTensor>, TensorError> {
-    let rows: Vec<&EncodedText> = rows.iter().filter_map(|index| encoded.get(*index)).collect();
-    let width = rows.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-    let column = |name: &str, value: fn(&EncodedText, usize) -> i64| {
-        let values: Vec<i64> =
-            rows.iter().flat_map(|text| (0..width).map(|position| value(text, position))).collect();
-        // Both are bounded by the limits of a call and of a manifest, far below i64.
-        let shape = [rows.len(), width].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
-        Tensor::try_new(shape.to_vec(), values.into())
-            .map(|tensor| NamedTensor { name: name.to_owned(), tensor })
-    };
-    let mut inputs = vec![
-        column(&manifest.ids, |text, position| id_at(&text.ids, position))?,
-        column(&manifest.mask, |text, position| i64::from(position < text.ids.len()))?,
-    ];
-    if let Some(type_ids) = &manifest.type_ids {
-        inputs.push(column(type_ids, |text, position| id_at(&text.type_ids, position))?);
-    }
-    Ok(inputs)
-}
-
-fn id_at(values: &[u32], position: usize) -> i64 {
-    values.get(position).copied().map_or(0, i64::from)
 }
 
 #[cfg(test)]

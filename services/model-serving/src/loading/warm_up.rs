@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::cancel::CancelToken;
+use crate::domain::batch::pad_texts;
 use crate::domain::datatype::Datatype;
 use crate::domain::manifest::EmbeddingManifest;
 use crate::domain::settings::{ModelSettings, WarmUpData, WarmUpInput, WarmUpSample, WarmUpSource};
 use crate::domain::shape::{ShapeError, element_count};
 use crate::domain::tensor::{NamedTensor, RawError, Tensor, TensorData, TensorError};
-use crate::domain::text;
 use crate::ports::{EncoderError, InferenceSession, SessionError, TextEncoder};
 
 /// A sample that could not be run.
@@ -82,8 +82,8 @@ fn inputs(
             inputs.iter().map(one).collect()
         }
         (WarmUpData::Text(words), Some((encoder, manifest))) => {
-            let encoded = [encoder.encode(words)?];
-            Ok(text::pad(&encoded, &vec![0; sample.rows], manifest)?)
+            let encoded = encoder.encode(words)?;
+            Ok(pad_texts(&vec![&encoded; sample.rows], manifest)?)
         }
         // Refused when the settings were read.
         (WarmUpData::Text(_), None) => Ok(Vec::new()),

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use crate::cancel::CancelToken;
-use crate::domain::batch::{BatchKey, StepTimes, gather, pad_texts, scatter};
-use crate::domain::embedding::rows_of;
+use crate::domain::batch::{BatchKey, StepTimes, gather, pad_texts, scatter, width_of};
+use crate::domain::embedding::vectors_of;
 use crate::domain::manifest::EmbeddingManifest;
-use crate::domain::tensor::{NamedTensor, Tensor};
+use crate::domain::tensor::NamedTensor;
 use crate::domain::text::EncodedText;
 use crate::error::ServeError;
 use crate::ports::{InferenceSession, SessionError};
@@ -55,9 +55,10 @@ impl Backend {
         let wanted = std::slice::from_ref(&manifest.output);
         let output = session.run(&inputs, wanted, cancel)?.into_iter().next().ok_or_else(missing)?;
         clock.lap(|times| &mut times.infer);
-        let outputs = vectors(output.tensor, texts, manifest)?;
+        let (tokens, width) = (texts.iter().map(|text| text.ids.len()).collect::<Vec<_>>(), width_of(texts));
+        let vectors = vectors_of(output.tensor, &tokens, width, manifest)?;
+        let outputs = vectors.into_iter().map(|vector| Ok(Output::Vector(vector?))).collect();
         clock.lap(|times| &mut times.output);
-        let width = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
         Ok(clock.ran(outputs, texts.len().saturating_mul(width)))
     }
 
@@ -108,16 +109,6 @@ impl Runner for Backend {
         }
         if tensors.is_empty() { self.texts(&texts, cancel) } else { self.tensors(&tensors, wanted, cancel) }
     }
-}
-
-/// One vector a text; one that is not finite is that text's error alone.
-fn vectors(
-    output: Tensor,
-    texts: &[&EncodedText],
-    manifest: &EmbeddingManifest,
-) -> Result<Vec<Result<Output, ServeError>>, ServeError> {
-    let rows = rows_of(output, texts.len(), manifest.dimensions)?;
-    Ok(rows.into_iter().map(|values| Ok(Output::Vector(values))).collect())
 }
 
 pub(super) fn missing() -> ServeError {

@@ -31,7 +31,8 @@ pub(super) fn measure_texts<R: Runner<Work = Work>>(
             }
             let width = width.min(max_width);
             let text = || {
-                Work::Text(EncodedText { ids: vec![1; width], type_ids: vec![0; width], truncated: false })
+                let (ids, type_ids) = (vec![1; width], vec![0; width]);
+                Work::Text(EncodedText { ids, type_ids, offsets: Vec::new(), truncated: false })
             };
             let batch: Vec<Work> = (0..rows).map(|_| text()).collect();
             let batch: Vec<&Work> = batch.iter().collect();

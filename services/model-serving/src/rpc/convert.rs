@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use ailayer_platform::error::{ErrorReason, reason_of, retry_after, violated_field};
+use ailayer_proto::ailayer::common::v1::MessageError;
 use ailayer_proto::ailayer::serving::v1 as proto;
+use tonic::Status;
 
 use crate::domain::input_error::InputError;
 use crate::domain::model::ModelInfo;
@@ -36,6 +39,7 @@ pub(super) fn truncation_from_proto(value: i32) -> Result<Truncation, InputError
     match proto::Truncation::try_from(value) {
         Ok(proto::Truncation::Unspecified | proto::Truncation::Refuse) => Ok(Truncation::Refuse),
         Ok(proto::Truncation::End) => Ok(Truncation::End),
+        Ok(proto::Truncation::Start) => Ok(Truncation::Start),
         Err(_) => Err(InputError::Value {
             field: "truncation".to_owned(),
             detail: format!("{value} is no way to truncate"),
@@ -43,9 +47,25 @@ pub(super) fn truncation_from_proto(value: i32) -> Result<Truncation, InputError
     }
 }
 
+/// What a status says, for one message of a stream that goes on.
+pub(super) fn message_error_to_proto(status: &Status) -> MessageError {
+    let delay = retry_after(status);
+    MessageError {
+        code: status.code().into(),
+        reason: reason_of(status).unwrap_or(ErrorReason::Unspecified).into(),
+        message: status.message().to_owned(),
+        field: violated_field(status).unwrap_or_default(),
+        retry_after_ms: delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
 /// Counts are bounded by configured limits, far below the field's.
 pub(super) fn count_to_proto(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+pub(super) fn count_from_proto(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 pub(super) fn micros_to_proto(time: Duration) -> u64 {

@@ -1,15 +1,33 @@
-//! `Embed`.
+//! `Embed` and `EmbedStream`.
 
-use ailayer_proto::ailayer::serving::v1::{EmbedRequest, EmbedResponse, Embedding};
-use tonic::Status;
+use ailayer_platform::error::Failure;
+use ailayer_proto::ailayer::serving::v1::embed_stream_response::Outcome;
+use ailayer_proto::ailayer::serving::v1::{
+    EmbedRequest, EmbedResponse, EmbedStreamRequest, EmbedStreamResponse, Embedding,
+};
+use tonic::{Request, Status, Streaming};
 
 use super::Rpc;
-use super::convert::{count_to_proto, micros_to_proto, model_to_proto, truncation_from_proto};
+use super::call_context::StreamContext;
+use super::call_stream::{self, Answers, within_deadline};
+use super::convert::{
+    count_from_proto, count_to_proto, message_error_to_proto, micros_to_proto, model_to_proto,
+    truncation_from_proto,
+};
+use crate::domain::call::CallContext;
+use crate::domain::embedding::VectorForm;
 
-pub(super) async fn embed(rpc: &Rpc, request: EmbedRequest) -> Result<EmbedResponse, Status> {
-    let EmbedRequest { model_name, model_version, texts, truncation } = request;
-    rpc.with_model("Embed", &model_name, &model_version, async |model| {
-        let embedded = model.embed(texts, truncation_from_proto(truncation)?).await?;
+/// Embeds the texts of one request, of a call or of a stream; `method` is which. `context` is what the headers say.
+pub(super) async fn embed(
+    rpc: &Rpc,
+    method: &'static str,
+    request: EmbedRequest,
+    context: &CallContext,
+) -> Result<EmbedResponse, Status> {
+    let EmbedRequest { model_name, model_version, texts, truncation, normalize, dimensions } = request;
+    rpc.with_model(method, &model_name, &model_version, async |model| {
+        let form = VectorForm { normalize, dimensions: dimensions.map(count_from_proto) };
+        let embedded = model.embed(texts, truncation_from_proto(truncation)?, form, context).await?;
         let embeddings: Vec<Embedding> = embedded
             .texts
             .into_iter()
@@ -30,4 +48,25 @@ pub(super) async fn embed(rpc: &Rpc, request: EmbedRequest) -> Result<EmbedRespo
         })
     })
     .await
+}
+
+pub(super) fn embed_stream(
+    rpc: Rpc,
+    request: Request<Streaming<EmbedStreamRequest>>,
+) -> Result<Answers<EmbedStreamResponse>, Status> {
+    let context = StreamContext::try_new(request.metadata()).map_err(Failure::from)?;
+    Ok(call_stream::answers(request.into_inner(), move |message: EmbedStreamRequest| {
+        let (rpc, context) = (rpc.clone(), context.clone());
+        async move {
+            let EmbedStreamRequest { id, request } = message;
+            let work = within_deadline(&context, async |context| {
+                embed(&rpc, "EmbedStream", request.unwrap_or_default(), context).await
+            });
+            let outcome = match work.await {
+                Ok(response) => Outcome::Response(response),
+                Err(status) => Outcome::Error(message_error_to_proto(&status)),
+            };
+            Ok(EmbedStreamResponse { id, outcome: Some(outcome) })
+        }
+    }))
 }

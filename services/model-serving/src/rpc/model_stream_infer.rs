@@ -1,27 +1,17 @@
 //! `ModelStreamInfer`.
-//!
-//! No task and no queue of its own: the answers are computed as far as the reader takes them, so a slow reader
-//! holds at most [`MAX_IN_FLIGHT`] requests, a client that leaves cancels them, and one that has sent its last
-//! message gets what is outstanding.
 
-use std::pin::Pin;
-use std::time::Instant;
-
-use ailayer_platform::error::{ErrorReason, Failure};
-use ailayer_platform::server::deadline;
+use ailayer_platform::error::Failure;
 use ailayer_proto::inference::infer_parameter::ParameterChoice;
 use ailayer_proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
 };
-use futures::{Stream, StreamExt as _, future};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
 use super::call_context::StreamContext;
+use super::call_stream::{self, within_deadline};
 use super::{Rpc, model_infer};
 
-/// The most requests of one stream that are worked on at a time; further ones stay in the connection's window.
-const MAX_IN_FLIGHT: usize = 32;
 /// Has failures end the stream with their status.
 const STATUS_HEADER: &str = "triton_grpc_error";
 /// Asks for [`FINAL`], which only decoupled models need otherwise.
@@ -30,7 +20,7 @@ const WANTS_FINAL: &str = "triton_enable_empty_final_response";
 const FINAL: &str = "triton_final_response";
 
 /// The answers of one stream.
-pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+pub(super) type Answers = call_stream::Answers<ModelStreamInferResponse>;
 
 pub(super) fn model_stream_infer(
     rpc: Rpc,
@@ -38,36 +28,14 @@ pub(super) fn model_stream_infer(
 ) -> Result<Answers, Status> {
     let context = StreamContext::try_new(request.metadata()).map_err(Failure::from)?;
     let in_status = wants_status(request.metadata());
-    Ok(answers(rpc, request.into_inner(), context, in_status))
+    Ok(call_stream::answers(request.into_inner(), move |request| {
+        let (rpc, context) = (rpc.clone(), context.clone());
+        async move { answer(&rpc, request, &context, in_status).await }
+    }))
 }
 
 fn wants_status(headers: &MetadataMap) -> bool {
     headers.get(STATUS_HEADER).is_some_and(|value| value.as_bytes() == b"true")
-}
-
-fn answers(
-    rpc: Rpc,
-    requests: impl Stream<Item = Result<ModelInferRequest, Status>> + Send + 'static,
-    context: StreamContext,
-    in_status: bool,
-) -> Answers {
-    let answers = requests.map(move |request| {
-        let (rpc, context) = (rpc.clone(), context.clone());
-        async move {
-            match request {
-                Ok(request) => answer(&rpc, request, &context, in_status).await,
-                // The transport's or the codec's own: nothing can be read after it.
-                Err(status) => Err(status),
-            }
-        }
-    });
-    let mut ended = false;
-    let answers = answers.buffer_unordered(MAX_IN_FLIGHT).take_while(move |answer| {
-        let go_on = !ended;
-        ended = answer.is_err();
-        future::ready(go_on)
-    });
-    Box::pin(answers)
 }
 
 async fn answer(
@@ -78,7 +46,10 @@ async fn answer(
 ) -> Result<ModelStreamInferResponse, Status> {
     let id = request.id.clone();
     let wants_final = request.parameters.remove(WANTS_FINAL).is_some_and(is_true);
-    match within_deadline(rpc, request, context).await {
+    let work = within_deadline(context, async |context| {
+        model_infer::model_infer(rpc, "ModelStreamInfer", request, context).await
+    });
+    match work.await {
         Ok(mut answer) => {
             if wants_final {
                 let parameter = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
@@ -91,27 +62,6 @@ async fn answer(
             error_message: shown(&id, &status),
             infer_response: Some(ModelInferResponse { id, ..Default::default() }),
         }),
-    }
-}
-
-/// The server's deadline layer watches a stream only until it begins.
-async fn within_deadline(
-    rpc: &Rpc,
-    request: ModelInferRequest,
-    context: &StreamContext,
-) -> Result<ModelInferResponse, Status> {
-    let context = context.of_request();
-    let deadline = context.deadline;
-    let work = model_infer::model_infer(rpc, "ModelStreamInfer", request, &context);
-    match deadline {
-        None => work.await,
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let done = deadline::within(left, tokio::time::timeout(left, work)).await;
-            done.unwrap_or_else(|_| {
-                Err(Failure::new(ErrorReason::DeadlineExceeded, "the request's deadline passed").into())
-            })
-        }
     }
 }
 

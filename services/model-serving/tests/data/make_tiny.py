@@ -92,6 +92,58 @@ poisoned = table.copy()
 poisoned[VOCABULARY - 1] = np.nan
 embedder("embed_poisoned", poisoned)
 
+# A vector a token: the row of the table, and what is not finite where the mask is 0, so that padding counted by mistake shows.
+write(
+    "embed_tokens",
+    [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("Cast", ["mask"], ["weights"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["weights", "last"], ["columns"]),
+        helper.make_node("Div", ["rows", "columns"], ["tokens"]),
+    ],
+    [tensor("ids", TensorProto.INT64, [None, None]), tensor("mask", TensorProto.INT64, [None, None])],
+    [tensor("tokens", TensorProto.FLOAT, [None, None, DIMENSIONS])],
+    [constant("table", table), constant("last", np.int64([2]))],
+)
+
+# Takes memory for as many floats as the largest of its numbers says, and gives the numbers back.
+write(
+    "hungry",
+    [
+        helper.make_node("ReduceMax", ["floats"], ["most"], axes=[0], keepdims=0),
+        helper.make_node("ConstantOfShape", ["most"], ["block"], value=constant("", np.float32([1]))),
+        helper.make_node("ReduceSum", ["block"], ["sum"], keepdims=0),
+        helper.make_node("Mul", ["sum", "none"], ["nothing"]),
+        helper.make_node("Cast", ["floats"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["numbers", "nothing"], ["same"]),
+    ],
+    [tensor("floats", TensorProto.INT64, [None, 1])],
+    [tensor("same", TensorProto.FLOAT, [None, 1])],
+    [constant("none", np.float32(0))],
+)
+
+# Counts as long as the largest of its numbers says, some microseconds each, and gives the numbers back.
+body = helper.make_graph(
+    [helper.make_node("Identity", ["going"], ["goes"]), helper.make_node("Add", ["count", "step"], ["counted"])],
+    "body",
+    [tensor("turn", TensorProto.INT64, []), tensor("going", TensorProto.BOOL, []), tensor("count", TensorProto.FLOAT, [])],
+    [tensor("goes", TensorProto.BOOL, []), tensor("counted", TensorProto.FLOAT, [])],
+    [constant("step", np.float32(1))],
+)
+write(
+    "slow",
+    [
+        helper.make_node("ReduceMax", ["turns"], ["turn_count"], keepdims=0),
+        helper.make_node("Loop", ["turn_count", "yes", "none"], ["count"], body=body),
+        helper.make_node("Mul", ["count", "none"], ["nothing"]),
+        helper.make_node("Cast", ["turns"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["numbers", "nothing"], ["same"]),
+    ],
+    [tensor("turns", TensorProto.INT64, [None, 1])],
+    [tensor("same", TensorProto.FLOAT, [None, 1])],
+    [constant("yes", np.bool_(True)), constant("none", np.float32(0))],
+)
+
 # Typed contents cannot carry FP16: a graph that takes FP32 and answers FP16.
 write(
     "half",

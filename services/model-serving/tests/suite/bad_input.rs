@@ -31,7 +31,7 @@ async fn unknown_models() {
             model_name: "embed".to_owned(),
             model_version: version.to_owned(),
             texts: vec!["one".to_owned()],
-            truncation: 0,
+            ..Default::default()
         };
         refused(service.serving.tokenize(request).await, Code::NotFound, reason);
     }
@@ -78,6 +78,7 @@ async fn an_unknown_truncation_and_a_model_without_texts() {
         model_version: String::new(),
         texts: vec!["one".to_owned()],
         truncation: 77,
+        include_tokens: false,
     };
     refused(service.serving.tokenize(request).await, ARGUMENT, ErrorReason::InvalidField);
     refused(service.embed("add", &["one"]).await, ARGUMENT, ErrorReason::InvalidField);

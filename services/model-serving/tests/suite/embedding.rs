@@ -1,7 +1,7 @@
 //! Texts through a tiny graph whose right answers can be worked out by hand.
 
 use ailayer_platform::error::ErrorReason;
-use ailayer_proto::ailayer::serving::v1::{ListModelsRequest, TokenizeRequest, Truncation};
+use ailayer_proto::ailayer::serving::v1::{EmbedRequest, ListModelsRequest, TokenizeRequest, Truncation};
 use tonic::Code;
 
 use crate::support::{Repository, Running, refused};
@@ -43,6 +43,7 @@ async fn the_tokenizers_own_padding_and_truncation_are_overridden() {
         model_version: "1".to_owned(),
         texts: vec!["one".to_owned(), "one two three four five six seven".to_owned()],
         truncation: truncation.into(),
+        include_tokens: false,
     };
     let counts = service.serving.tokenize(request(Truncation::End)).await.unwrap().into_inner();
     assert_eq!(counts.token_counts, [1, 6]);
@@ -51,10 +52,46 @@ async fn the_tokenizers_own_padding_and_truncation_are_overridden() {
         Code::InvalidArgument,
         ErrorReason::InputTooLarge,
     );
+    let from_the_start = service.serving.tokenize(request(Truncation::Start)).await.unwrap().into_inner();
+    assert_eq!((counts.truncated, from_the_start.truncated), (vec![false, true], vec![false, true]));
+    assert_eq!(from_the_start.token_counts, [1, 6]);
     let cut =
         service.embed_with("embed", &["one two three four five six seven"], Truncation::End).await.unwrap();
     assert_eq!(cut.embeddings[0].values, mean(&[1, 2, 3, 4, 5, 6]));
     assert!(cut.embeddings[0].truncated);
+    let text = "one two three four five six seven";
+    let cut = service.embed_with("embed", &[text, text], Truncation::Start).await.unwrap();
+    assert!(cut.embeddings.iter().all(|text| text.truncated && text.values == mean(&[2, 3, 4, 5, 6, 7])));
+    // The next call's choice is its own.
+    let cut = service.embed_with("embed", &[text], Truncation::End).await.unwrap();
+    assert_eq!(cut.embeddings[0].values, mean(&[1, 2, 3, 4, 5, 6]));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_listed_if_asked_for() {
+    let (mut service, _repository) = Running::with_tiny(&["embed"]).await;
+    let mut request = TokenizeRequest {
+        model_name: "embed".to_owned(),
+        texts: vec!["one  two".to_owned(), "é one two three four five six".to_owned()],
+        truncation: Truncation::Start.into(),
+        ..Default::default()
+    };
+    let answer = service.serving.tokenize(request.clone()).await.unwrap().into_inner();
+    assert_eq!((answer.token_counts, answer.tokens), (vec![2, 6], vec![]));
+    request.include_tokens = true;
+    let answer = service.serving.tokenize(request.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.token_counts, [2, 6]);
+    let [first, second] = &answer.tokens[..] else { panic!("{answer:?}") };
+    assert_eq!((&first.ids[..], &first.starts[..], &first.ends[..]), (&[1, 2][..], &[0, 5][..], &[3, 8][..]));
+    assert_eq!(second.ids, [1, 2, 3, 4, 5, 6]);
+    // In bytes of the text that was sent: its first letter has two.
+    let text = &request.texts[1];
+    let words = second.starts.iter().zip(&second.ends).map(|(start, end)| {
+        let at = |place: &u32| usize::try_from(*place).unwrap();
+        &text[at(start)..at(end)]
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["one", "two", "three", "four", "five", "six"]);
     service.stop().await;
 }
 
@@ -63,6 +100,16 @@ async fn a_number_that_is_not_finite_is_never_answered() {
     let (mut service, _repository) = Running::with_tiny(&["embed_poisoned"]).await;
     let answer = service.embed("embed_poisoned", &["one", "one nan two"]).await;
     refused(answer, Code::Internal, ErrorReason::ModelFailed);
+    // Another call's text in the same run is answered.
+    let (mut first, mut second) = (service.serving.clone(), service.serving.clone());
+    let request = |text: &str| EmbedRequest {
+        model_name: "embed_poisoned".to_owned(),
+        texts: vec![text.to_owned(); 8],
+        ..Default::default()
+    };
+    let (good, bad) = tokio::join!(first.embed(request("one two")), second.embed(request("one nan")));
+    assert!(good.unwrap().into_inner().embeddings.iter().all(|text| text.values == mean(&[1, 2])));
+    refused(bad, Code::Internal, ErrorReason::ModelFailed);
     assert_eq!(service.embed("embed_poisoned", &["one"]).await.unwrap().embeddings[0].values, mean(&[1]));
     service.stop().await;
 }

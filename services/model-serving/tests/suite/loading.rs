@@ -51,7 +51,7 @@ async fn broken_models_are_reported_and_the_others_serve() {
         ("c-external", "tensor 'weight' in another file"),
         ("d-missing", "model.onnx: No such file"),
         ("e-key", "model.toml: key 'dimensoins'"),
-        ("f-dimensions", "[1, 2], expected FP32 [1, 3]"),
+        ("f-dimensions", "key 'dimensions': 'embedding' has 2 numbers, not 3"),
         ("g-output", "key 'output': the graph has no tensor 'nothing'"),
         ("h-input", "key 'inputs.mask': the graph has no tensor 'msk'"),
         ("i-tokenizer", "nothing.json: No such file"),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ailayer_model_serving::Config;
 use ailayer_platform::error::{ErrorReason, reason_of, retry_after};
-use ailayer_proto::ailayer::serving::v1::{ListModelsRequest, Truncation};
+use ailayer_proto::ailayer::serving::v1::{EmbedRequest, ListModelsRequest, TokenizeRequest, Truncation};
 use ailayer_proto::inference::InferTensorContents;
 use ailayer_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use bytes::Bytes;
@@ -135,6 +135,96 @@ async fn long_texts_are_refused_or_cut() {
     service.stop().await;
 }
 
+/// What a price is quoted on before the compute is what is counted after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_before_compute_are_those_after_it() {
+    let mut service = start(config()).await;
+    let long = "A lengthy, oft-repeated sentence: naïve 東京 Straße №5! ".repeat(40);
+    let mut texts: Vec<String> = golden().into_iter().map(|case| case.text).collect();
+    texts.extend(
+        [
+            "a",
+            "  spaces \t and\nlines ",
+            "ÅÅ ÅÅ",
+            "e\u{301}",
+            "東京都は日本の首都",
+            "👩‍👩‍👧‍👦 🇨🇭",
+            "مرحبا بالعالم",
+            "[CLS] [SEP] [MASK] [PAD]",
+            "\u{200b}",
+            "\u{fffd}\u{0}",
+            "https://example.com/?q=1&r=%20#x",
+            "0123456789012345678901234567890123456789",
+        ]
+        .map(str::to_owned),
+    );
+    texts.extend([
+        long.clone(),
+        format!("{long} the end"),
+        "supercalifragilistic".repeat(30),
+        "字".repeat(300),
+    ]);
+    // Around the limit: 254 words of one token each, and the two special ones.
+    texts.extend([253, 254, 255].map(|words| "word ".repeat(words)));
+    for truncation in [Truncation::End, Truncation::Start] {
+        for texts in texts.chunks(8) {
+            let (model_name, texts) = (MODEL.to_owned(), texts.to_vec());
+            let request = TokenizeRequest {
+                model_name: model_name.clone(),
+                texts: texts.clone(),
+                truncation: truncation.into(),
+                ..Default::default()
+            };
+            let counted = service.serving.tokenize(request).await.unwrap().into_inner();
+            let request =
+                EmbedRequest { model_name, texts, truncation: truncation.into(), ..Default::default() };
+            let embedded = service.serving.embed(request).await.unwrap().into_inner();
+            let read: Vec<u32> = embedded.embeddings.iter().map(|text| text.input_tokens).collect();
+            assert_eq!(counted.token_counts, read);
+            assert_eq!(u64::from(counted.token_counts.iter().sum::<u32>()), embedded.input_tokens);
+            let cut: Vec<bool> = embedded.embeddings.iter().map(|text| text.truncated).collect();
+            assert_eq!(counted.truncated, cut);
+            assert!(read.iter().all(|count| (2..=MAX_INPUT_TOKENS).contains(count)), "{read:?}");
+        }
+    }
+    service.stop().await;
+}
+
+/// `[CLS]` and `[SEP]` stay, whichever end is dropped; between them is the one end of the text or the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_text_keeps_its_special_tokens() {
+    let mut service = start(config()).await;
+    let words = |range: std::ops::Range<u32>| range.map(|number| format!("{number} ")).collect::<String>();
+    let mut ids = async |text: String, truncation: Truncation| {
+        let request = TokenizeRequest {
+            model_name: MODEL.to_owned(),
+            texts: vec![text],
+            truncation: truncation.into(),
+            include_tokens: true,
+            ..Default::default()
+        };
+        let mut answer = service.serving.tokenize(request).await.unwrap().into_inner();
+        let tokens = answer.tokens.remove(0);
+        assert_eq!((tokens.ids.len(), tokens.starts.len()), (tokens.ends.len(), tokens.ends.len()));
+        (tokens.ids, answer.truncated[0])
+    };
+    let (whole, cut) = ids(words(100..300), Truncation::Refuse).await;
+    assert!(!cut);
+    let (cls, sep) = (whole[0], whole[whole.len() - 1]);
+    let long = || words(100..1000);
+    let (end, cut_at_end) = ids(long(), Truncation::End).await;
+    let (start, cut_at_start) = ids(long(), Truncation::Start).await;
+    assert!(cut_at_end && cut_at_start);
+    for ids in [&end, &start] {
+        assert_eq!(ids.len(), 256);
+        assert_eq!((ids[0], ids[255]), (cls, sep));
+    }
+    assert_eq!(end[1..100], whole[1..100]);
+    let (tail, _) = ids(words(900..1000), Truncation::Refuse).await;
+    assert_eq!(start[156..], tail[tail.len() - 100..]);
+    service.stop().await;
+}
+
 /// A call whose client has left must not keep the engine from the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_frees_the_engine() {
@@ -162,7 +252,7 @@ async fn overload_is_shed_with_a_time_to_retry() {
     let text = "a handful of words that keep the engine busy for a while ".repeat(16);
     let calls = (0..12).map(|_| {
         let mut client = service.serving.clone();
-        let request = ailayer_proto::ailayer::serving::v1::EmbedRequest {
+        let request = EmbedRequest {
             model_name: MODEL.to_owned(),
             texts: vec![text.clone(); 4],
             truncation: Truncation::End.into(),

@@ -93,6 +93,7 @@ impl Running {
             model_version: String::new(),
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             truncation: truncation.into(),
+            ..Default::default()
         };
         self.serving.embed(request).await.map(tonic::Response::into_inner)
     }

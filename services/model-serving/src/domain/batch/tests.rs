@@ -6,7 +6,7 @@ fn named_tensor(name: &str, shape: &[i64], values: Vec<f32>) -> NamedTensor {
 }
 
 fn text(ids: &[u32]) -> EncodedText {
-    EncodedText { ids: ids.to_vec(), type_ids: vec![1; ids.len()], truncated: false }
+    EncodedText { ids: ids.to_vec(), type_ids: vec![1; ids.len()], offsets: Vec::new(), truncated: false }
 }
 
 #[test]
@@ -49,6 +49,11 @@ fn texts_are_padded_to_the_longest_of_the_batch() {
     ];
     for (input, (name, values)) in inputs.into_iter().zip(expected) {
         assert_eq!(input.name, name);
+        assert_eq!(input.tensor, Tensor::try_new(vec![2, 3], values.into()).unwrap());
+    }
+    let left = EmbeddingManifest { padding_side: PadSide::Left, ..manifest };
+    let expected: [Vec<i64>; 3] = [vec![0, 0, 7, 4, 5, 6], vec![0, 0, 1, 1, 1, 1], vec![0, 0, 1, 1, 1, 1]];
+    for (input, values) in pad_texts(&[&short, &long], &left).unwrap().into_iter().zip(expected) {
         assert_eq!(input.tensor, Tensor::try_new(vec![2, 3], values.into()).unwrap());
     }
 }

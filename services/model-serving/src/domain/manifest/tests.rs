@@ -25,6 +25,18 @@ fn reads_both_kinds() {
     let Ok(Manifest::Embedding(manifest)) = Manifest::parse(GOOD) else { panic!("not an embedding") };
     assert_eq!(manifest.dimensions, 384);
     assert_eq!(manifest.type_ids.as_deref(), Some("token_type_ids"));
+    assert_eq!(
+        (manifest.pooling, manifest.normalize, manifest.padding_side),
+        (Pooling::None, false, PadSide::Right)
+    );
+    let keys = "pooling = \"last\"\nnormalize = true\npadding_side = \"left\"\n[inputs]";
+    let Ok(Manifest::Embedding(manifest)) = Manifest::parse(&GOOD.replace("[inputs]", keys)) else {
+        panic!("not an embedding")
+    };
+    assert_eq!(
+        (manifest.pooling, manifest.normalize, manifest.padding_side),
+        (Pooling::Last, true, PadSide::Left)
+    );
 }
 
 #[test]
@@ -37,6 +49,12 @@ fn an_error_names_the_key() {
     assert_eq!(key_of(&GOOD.replace("\"input_ids\"", "\"\"")), "inputs.ids");
     assert_eq!(key_of(&GOOD.replace("\"embedding\"", "\"embeding\"")), "kind");
     assert_eq!(key_of("kind = \"tensor\"\ndimensions = 3"), "dimensions");
+    for (key, value) in [("pooling", "\"max\""), ("normalize", "1"), ("padding_side", "\"top\"")] {
+        assert_eq!(key_of(&GOOD.replace("[inputs]", &format!("{key} = {value}\n[inputs]"))), key);
+    }
+    for line in ["pooling = \"mean\"", "normalize = true", "padding_side = \"left\""] {
+        assert_eq!(key_of(&format!("kind = \"tensor\"\n{line}")), line.split(' ').next().unwrap());
+    }
 }
 
 #[test]

@@ -11,19 +11,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 fn encoded(length: usize) -> EncodedText {
     let ids: Vec<u32> = (1..).take(length).collect();
-    EncodedText { type_ids: vec![0; length], ids, truncated: false }
-}
-
-fn manifest() -> EmbeddingManifest {
-    EmbeddingManifest {
-        tokenizer: "t".into(),
-        max_input_tokens: 8,
-        dimensions: 2,
-        output: "out".into(),
-        ids: "ids".into(),
-        mask: "mask".into(),
-        type_ids: None,
-    }
+    EncodedText { type_ids: vec![0; length], ids, offsets: Vec::new(), truncated: false }
 }
 
 #[test]
@@ -39,13 +27,25 @@ fn refuses_blank_long_and_many() {
 }
 
 #[test]
-fn a_cut_text_is_refused_unless_wanted() {
+fn a_cut_text_is_refused_unless_wanted_and_an_empty_one_always() {
     let cut = [encoded(2), EncodedText { truncated: true, ..encoded(8) }];
     assert!(matches!(
-        check_truncation(&cut, Truncation::Refuse, &LIMITS),
+        check_encoded(&cut, Truncation::Refuse, &LIMITS),
         Err(InputError::TooLarge { field, .. }) if field == "texts[1]"
     ));
-    assert!(check_truncation(&cut, Truncation::End, &LIMITS).is_ok());
+    for truncation in [Truncation::Start, Truncation::End] {
+        assert!(check_encoded(&cut, truncation, &LIMITS).is_ok());
+        let error = check_encoded(&[encoded(1), encoded(0)], truncation, &LIMITS).unwrap_err();
+        assert_eq!(error, InputError::Empty { field: "texts[1]".into() });
+    }
+}
+
+#[test]
+fn a_list_of_tokens_is_bounded_over_all_texts() {
+    let half = MAX_LISTED_TOKENS / 2;
+    assert!(check_listed(&[encoded(half), encoded(half)]).is_ok());
+    let error = check_listed(&[encoded(half), encoded(half), encoded(1)]).unwrap_err();
+    assert!(matches!(error, InputError::TooLarge { .. }), "{error}");
 }
 
 #[test]
@@ -59,16 +59,6 @@ fn token_ids_stay_in_the_vocabulary() {
         );
     }
     assert!(matches!(check_token_ids(0, &ids(vec![0, 0]), 10, 1), Err(InputError::TooLarge { .. })));
-}
-
-#[test]
-fn pads_to_the_longest_row() {
-    let inputs = pad(&[encoded(1), encoded(3)], &[1, 0], &manifest()).unwrap();
-    let values: Vec<_> =
-        inputs.iter().map(|input| (input.name.as_str(), input.tensor.data().clone())).collect();
-    assert_eq!(values[0], ("ids", vec![1, 2, 3, 1, 0, 0_i64].into()));
-    assert_eq!(values[1], ("mask", vec![1, 1, 1, 1, 0, 0_i64].into()));
-    assert_eq!(inputs[0].tensor.shape(), [2, 3]);
 }
 
 proptest! {
