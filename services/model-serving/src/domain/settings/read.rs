@@ -136,4 +136,6 @@ fn blame(error: ManifestError, model: &Table, version: &Table) -> ManifestError 
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
