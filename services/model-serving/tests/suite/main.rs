@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod embedding;
+mod faults;
 mod loading;
 mod minilm;
 mod pooling;
