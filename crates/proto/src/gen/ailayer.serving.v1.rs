@@ -94,7 +94,7 @@ pub struct TokenizeStreamRequest {
     /// Comes back in the answer; any text, need not be unique.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// The call.
+    /// The call; required, INVALID_FIELD without.
     #[prost(message, optional, tag = "2")]
     pub request: ::core::option::Option<TokenizeRequest>,
 }
@@ -183,7 +183,7 @@ pub struct EmbedStreamRequest {
     /// Comes back in the answer; any text, need not be unique.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// The call.
+    /// The call; required, INVALID_FIELD without.
     #[prost(message, optional, tag = "2")]
     pub request: ::core::option::Option<EmbedRequest>,
 }

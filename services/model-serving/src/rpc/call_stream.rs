@@ -67,5 +67,10 @@ pub(super) async fn within_deadline<T>(
     }
 }
 
+/// The call that a message carries.
+pub(super) fn required<T>(request: Option<T>) -> Result<T, Status> {
+    request.ok_or_else(|| Failure::invalid_field("request", "the message carries no call").into())
+}
+
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::Rpc;
 use super::call_context::StreamContext;
-use super::call_stream::{self, Answers, within_deadline};
+use super::call_stream::{self, Answers, required, within_deadline};
 use super::convert::{
     count_from_proto, count_to_proto, message_error_to_proto, micros_to_proto, model_to_proto,
     truncation_from_proto,
@@ -60,7 +60,7 @@ pub(super) fn embed_stream(
         async move {
             let EmbedStreamRequest { id, request } = message;
             let work = within_deadline(&context, async |context| {
-                embed(&rpc, "EmbedStream", request.unwrap_or_default(), context).await
+                embed(&rpc, "EmbedStream", required(request)?, context).await
             });
             let outcome = match work.await {
                 Ok(response) => Outcome::Response(response),

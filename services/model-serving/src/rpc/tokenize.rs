@@ -9,7 +9,7 @@ use tonic::{Request, Status, Streaming};
 
 use super::Rpc;
 use super::call_context::StreamContext;
-use super::call_stream::{self, Answers, within_deadline};
+use super::call_stream::{self, Answers, required, within_deadline};
 use super::convert::{count_to_proto, message_error_to_proto, model_to_proto, truncation_from_proto};
 use crate::domain::text::EncodedText;
 
@@ -52,7 +52,7 @@ pub(super) fn tokenize_stream(
         async move {
             let TokenizeStreamRequest { id, request } = message;
             let work = within_deadline(&context, async |_| {
-                tokenize(&rpc, "TokenizeStream", request.unwrap_or_default()).await
+                tokenize(&rpc, "TokenizeStream", required(request)?).await
             });
             let outcome = match work.await {
                 Ok(response) => Outcome::Response(response),

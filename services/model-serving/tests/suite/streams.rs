@@ -57,8 +57,11 @@ async fn every_message_is_answered_by_its_id_and_failures_do_not_end_the_stream(
                 let values: Vec<_> = answer.embeddings.iter().map(|text| text.values.clone()).collect();
                 assert_eq!(values, [[2.0, 3.0], [5.0, 6.0]]);
             }
-            ("unknown" | "nothing", embed_stream_response::Outcome::Error(error)) => {
+            ("unknown", embed_stream_response::Outcome::Error(error)) => {
                 assert_error(&error, Code::NotFound, ErrorReason::ModelNotFound, "", false);
+            }
+            ("nothing", embed_stream_response::Outcome::Error(error)) => {
+                assert_error(&error, Code::InvalidArgument, ErrorReason::InvalidField, "request", false);
             }
             ("empty", embed_stream_response::Outcome::Error(error)) => {
                 assert_error(&error, Code::InvalidArgument, ErrorReason::InputEmpty, "texts[1]", false);

@@ -1,8 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures::stream;
 use tokio::sync::Semaphore;
+use tonic::Code;
+use tonic::metadata::MetadataMap;
 
 use super::*;
 
@@ -64,6 +67,20 @@ async fn a_reader_that_leaves_drops_what_is_in_work() {
     assert!(futures::poll!(answers.next()).is_pending());
     drop(answers);
     assert_eq!(Arc::strong_count(&gate.permits), 1, "no call is left");
+}
+
+/// A stream may be older than one request may take.
+#[tokio::test]
+async fn every_request_has_time_of_its_own() {
+    let allowed = Duration::from_millis(50);
+    let context =
+        deadline::within(allowed, async { StreamContext::try_new(&MetadataMap::new()) }).await.unwrap();
+    tokio::time::sleep(allowed * 2).await;
+    let began = Instant::now();
+    let ends = within_deadline(&context, async |context| Ok(context.deadline)).await.unwrap().unwrap();
+    assert!(ends > began, "the deadline is that of the stream");
+    let late = within_deadline::<()>(&context, async |_| future::pending().await).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
 }
 
 #[tokio::test]
