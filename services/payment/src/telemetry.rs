@@ -34,6 +34,15 @@ pub fn unexpected_receipt() {
     COUNTER.get_or_init(describe).add(1, &[]);
 }
 
+/// The node reported what the rows say cannot be. Any is a reason to look.
+pub fn contradiction(what: &'static str) {
+    static COUNTER: OnceLock<Counter> = OnceLock::new();
+    let describe = || {
+        counter("ailayer.payment.contradictions", "{contradiction}", "Reports of the node that contradict the rows.")
+    };
+    COUNTER.get_or_init(describe).add(1, &[("what", what)]);
+}
+
 /// Outgoing payments whose call was cut off and whose outcome the node has not told yet.
 pub fn unresolved_payments(count: usize) {
     static GAUGE: OnceLock<Gauge> = OnceLock::new();

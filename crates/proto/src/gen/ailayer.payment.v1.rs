@@ -153,7 +153,7 @@ pub struct HoldInvoice {
     /// Where the invoice stands.
     #[prost(enumeration = "HoldInvoiceState", tag = "5")]
     pub state: i32,
-    /// What arrived, millisatoshi; 0 before ACCEPTED.
+    /// What arrived, millisatoshi; once CLAIMED what was taken; 0 before ACCEPTED.
     #[prost(uint64, tag = "6")]
     pub accepted_amount_msat: u64,
     /// The height at which the node gives the money back by itself; 0 before ACCEPTED.

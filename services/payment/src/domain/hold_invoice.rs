@@ -101,7 +101,7 @@ pub struct Terms {
 /// Money that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// What arrived, not what was asked.
+    /// What arrived, not what was asked; once CLAIMED what was taken.
     pub amount: AmountMsat,
     /// The height at which the node gives it back by itself; `None` if the node named none.
     pub claim_deadline_height: Option<u32>,
@@ -184,6 +184,9 @@ impl HoldInvoice {
                 claim_deadline_height: arrived.claim_deadline_height,
                 accepted_at: now,
             });
+        }
+        if let (Some(taken), Some(hold)) = (transition.taken, next.hold.as_mut()) {
+            hold.amount = taken;
         }
         next.fail_back_until_height = self.fail_back_until_height.max(transition.fail_back_until_height);
         if self.release_reason.is_empty()

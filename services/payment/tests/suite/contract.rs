@@ -17,6 +17,7 @@ use crate::world::{alone, exclusive};
 trait Bench: Sync {
     fn node(&self) -> &dyn LightningNode;
     async fn pay(&self, bolt11: &str);
+    async fn pay_amount(&self, bolt11: &str, msat: u64);
     async fn outcome(&self, hash: PaymentHash) -> Outcome;
 }
 
@@ -29,6 +30,9 @@ impl Bench for Real<'_> {
     }
     async fn pay(&self, bolt11: &str) {
         pay(self.1, bolt11).await;
+    }
+    async fn pay_amount(&self, bolt11: &str, msat: u64) {
+        self.1.pay_amount(bolt11, AmountMsat::try_new(msat).unwrap()).await.unwrap();
     }
     async fn outcome(&self, hash: PaymentHash) -> Outcome {
         match self.1.wait_payment(hash, PATIENCE).await.unwrap() {
@@ -46,6 +50,9 @@ impl Bench for FakeNode {
     async fn pay(&self, bolt11: &str) {
         FakeNode::pay(self, bolt11);
     }
+    async fn pay_amount(&self, bolt11: &str, msat: u64) {
+        FakeNode::pay_amount(self, bolt11, msat);
+    }
     async fn outcome(&self, hash: PaymentHash) -> Outcome {
         FakeNode::outcome(self, hash).unwrap()
     }
@@ -53,6 +60,7 @@ impl Bench for FakeNode {
 
 async fn every_scenario(bench: &dyn Bench) {
     a_claim_gives_the_payer_the_proof_and_us_an_event(bench).await;
+    a_claim_takes_what_arrived_whatever_it_names(bench).await;
     a_fail_back_has_no_event_and_the_invoice_can_be_paid_again(bench).await;
     what_the_node_does_not_know_it_refuses(bench).await;
 }
@@ -111,6 +119,18 @@ async fn a_claim_gives_the_payer_the_proof_and_us_an_event(bench: &dyn Bench) {
     node.fail_back(hash).await.unwrap();
     assert!(quiet(node).await);
     assert_eq!(bench.outcome(hash).await, Outcome::Succeeded(*preimage.expose()));
+}
+
+async fn a_claim_takes_what_arrived_whatever_it_names(bench: &dyn Bench) {
+    let (node, preimage) = (bench.node(), secret());
+    let hash = preimage.payment_hash();
+    bench.pay_amount(&invoice(bench, &preimage).await, PRICE_MSAT + 1_000).await;
+    assert!(matches!(next(node).await, NodeEvent::PaymentClaimable { .. }));
+    node.event_handled().await.unwrap();
+    node.claim(price(), &preimage).await.unwrap();
+    let amount = AmountMsat::try_new(PRICE_MSAT + 1_000).unwrap();
+    assert_eq!(next(node).await, NodeEvent::PaymentReceived { payment_hash: hash, amount });
+    node.event_handled().await.unwrap();
 }
 
 async fn a_fail_back_has_no_event_and_the_invoice_can_be_paid_again(bench: &dyn Bench) {

@@ -58,7 +58,8 @@ struct State {
     faults: Faults,
     height: u32,
     registered: HashMap<PaymentHash, (AmountMsat, NodeRecord)>,
-    held: HashMap<PaymentHash, u32>,
+    /// What is locked, and the height at which it goes back by itself.
+    held: HashMap<PaymentHash, (AmountMsat, u32)>,
     outcomes: HashMap<PaymentHash, Outcome>,
     outgoing: HashMap<PaymentHash, NodeRecord>,
     sends: u32,
@@ -114,7 +115,7 @@ impl FakeNode {
     pub fn arrive(&self, hash: PaymentHash, amount: AmountMsat, deadline: Option<u32>) {
         {
             let mut state = self.state();
-            state.held.insert(hash, deadline.unwrap_or(u32::MAX));
+            state.held.insert(hash, (amount, deadline.unwrap_or(u32::MAX)));
             state.outcomes.remove(&hash);
         }
         self.emit(NodeEvent::PaymentClaimable {
@@ -134,8 +135,9 @@ impl FakeNode {
         let mut state = self.state();
         state.height += blocks;
         let height = state.height;
+        let held = state.held.iter();
         let due: Vec<PaymentHash> =
-            state.held.iter().filter(|(_, deadline)| **deadline <= height).map(|(hash, _)| *hash).collect();
+            held.filter(|(_, (_, deadline))| *deadline <= height).map(|(hash, _)| *hash).collect();
         for hash in due {
             state.held.remove(&hash);
             state.outcomes.insert(hash, Outcome::Failed);
@@ -250,21 +252,26 @@ impl LightningNode for FakeNode {
 
     async fn claim(&self, amount: AmountMsat, preimage: &Preimage) -> Result<(), NodeError> {
         let hash = preimage.payment_hash();
-        {
+        let taken = {
             let mut state = self.state();
             if state.faults.claim_fails {
                 return Err(NodeError::NotRunning);
             }
-            if !state.registered.contains_key(&hash) {
-                return Err(NodeError::Refused("unknown".to_owned()));
+            match state.registered.get(&hash) {
+                None => return Err(NodeError::Refused("unknown".to_owned())),
+                Some((asked, _)) if amount < *asked => return Err(NodeError::Refused("too little".to_owned())),
+                Some(_) => {}
             }
-            if state.faults.claim_is_lost || state.held.remove(&hash).is_none() {
+            if state.faults.claim_is_lost {
                 return Ok(());
             }
+            // Whole, whatever amount the caller names.
+            let Some((held, _)) = state.held.remove(&hash) else { return Ok(()) };
             state.outcomes.insert(hash, Outcome::Succeeded(*preimage.expose()));
-            state.registered.insert(hash, (amount, NodeRecord::Succeeded));
-        }
-        self.emit(NodeEvent::PaymentReceived { payment_hash: hash, amount });
+            state.registered.insert(hash, (held, NodeRecord::Succeeded));
+            held
+        };
+        self.emit(NodeEvent::PaymentReceived { payment_hash: hash, amount: taken });
         Ok(())
     }
 

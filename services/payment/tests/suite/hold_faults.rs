@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::bench::{Bench, foreign_invoice, hash, msat, wait_outcome};
 use crate::fake_node::{DEADLINE_BLOCKS, Outcome};
 use crate::nodes::PRICE_MSAT;
-use crate::running::{assert_reason, request, until};
+use crate::running::{assert_reason, hold_invoice, request, until};
 use crate::world::alone;
 
 #[test]
@@ -63,6 +63,28 @@ fn a_claim_that_came_to_nothing_is_lost_and_late_money_is_recorded_beside_it() {
         })
         .await;
         assert_eq!(bench.get(&accepted.invoice_id).await.state(), State::Lost);
+    });
+}
+
+#[test]
+fn a_claim_that_takes_a_second_payment_says_what_it_took() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        let accepted = bench.accepted().await;
+        bench.node.set(|faults| faults.claim_is_lost = true);
+        bench.claim(&accepted.invoice_id).await.unwrap();
+        // As if the node had been down past the deadline, had given the first payment back, and was paid again.
+        let deadline = bench.node.status().tip.height + 2 * DEADLINE_BLOCKS;
+        bench.node.arrive(hash(&accepted), msat(2 * PRICE_MSAT), Some(deadline));
+        bench.node.set(|faults| faults.claim_is_lost = false);
+        let claimed = bench.wait_state(&accepted.invoice_id, State::Claimed).await;
+        assert_eq!((claimed.amount_msat, claimed.accepted_amount_msat), (PRICE_MSAT, 2 * PRICE_MSAT));
+        let events = bench.events_after(0).await;
+        let told = events.iter().filter_map(hold_invoice).find(|event| event.state() == State::Claimed);
+        assert_eq!(told, Some(&claimed), "the ledger books what the event says");
+        let mut database = bench.database().await;
+        let elsewhere = sqlx::query("select 1 from payment.unexpected_receipt").fetch_all(&mut database);
+        assert!(elsewhere.await.unwrap().is_empty(), "in one place only, so that it is booked once");
     });
 }
 

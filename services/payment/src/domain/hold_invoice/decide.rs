@@ -69,7 +69,10 @@ pub enum Input {
         tip: u32,
     },
     /// The node reports that the preimage is durable.
-    Received,
+    Received {
+        /// What the node took. An HTLC is claimed whole, so this and nothing else is what the node holds.
+        amount: AmountMsat,
+    },
     /// The caller gives the money back.
     RequestRelease,
     /// The node was told to fail the money back.
@@ -110,6 +113,8 @@ pub struct Transition {
     pub reason: Option<&'static str>,
     /// The money to record with the transition.
     pub arrived: Option<Claimable>,
+    /// What the node took, to record with the transition.
+    pub taken: Option<AmountMsat>,
     /// Below this height the fail-back is repeated at every start.
     pub fail_back_until_height: Option<u32>,
 }
@@ -145,7 +150,7 @@ pub fn decide(invoice: &HoldInvoice, input: &Input, margins: Margins) -> Decisio
         },
         Input::Claimable { money, tip, slot_free } => claimable(invoice, money, tip, slot_free, margins),
         Input::RequestClaim { tip } => request_claim(invoice, tip, margins),
-        Input::Received => received(invoice.state),
+        Input::Received { amount } => received(invoice, amount),
         Input::RequestRelease => request_release(invoice),
         Input::FailedBack => match invoice.state {
             HoldState::ReleaseRequested => Ok(go(HoldState::Released)),
@@ -253,10 +258,14 @@ fn request_claim(invoice: &HoldInvoice, tip: u32, margins: Margins) -> Decision 
     }
 }
 
-const fn received(state: HoldState) -> Decision {
-    match state {
-        HoldState::ClaimRequested => Ok(go(HoldState::Claimed)),
-        HoldState::Claimed => Ok(stay(HoldState::Claimed)),
+fn received(invoice: &HoldInvoice, amount: AmountMsat) -> Decision {
+    match invoice.state {
+        // Also another amount than was accepted: the node gave the first payment back, was paid again, and the claim
+        // that was authorised took that one. What the node holds is what the row and its event must say.
+        HoldState::ClaimRequested => Ok(Transition { taken: Some(amount), ..go(HoldState::Claimed) }),
+        HoldState::Claimed if invoice.hold.is_some_and(|hold| hold.amount == amount) => {
+            Ok(stay(HoldState::Claimed))
+        }
         // Also LOST: the write-off was published, so late money is recorded beside the row, not hidden in it.
         state => Err(Refused::Unauthorised(state)),
     }
@@ -332,6 +341,7 @@ const fn stay(state: HoldState) -> Transition {
         event: None,
         reason: None,
         arrived: None,
+        taken: None,
         fail_back_until_height: None,
     }
 }

@@ -84,3 +84,14 @@ fn money_is_recorded_as_it_arrived() {
     assert_eq!(after.release_reason, reasons::AMOUNT_MISMATCH);
     assert_eq!(after.hold.unwrap().amount, msat(PRICE + 1));
 }
+
+#[test]
+fn what_the_node_took_is_what_the_row_says() {
+    let requested = row(HoldState::ClaimRequested);
+    let transition = decide(&requested, &Input::Received { amount: msat(2 * PRICE) }, MARGINS).unwrap();
+    let claimed = requested.after(&transition, None, UnixMs(7));
+    assert_eq!(claimed.state, HoldState::Claimed);
+    let hold = claimed.hold.unwrap();
+    assert_eq!((hold.amount, hold.claim_deadline_height), (msat(2 * PRICE), Some(DEADLINE)));
+    assert_eq!(hold.accepted_at, UnixMs(1), "when it was accepted stays");
+}

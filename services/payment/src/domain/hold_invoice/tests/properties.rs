@@ -11,11 +11,11 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         Just(Input::Create),
         Just(Input::Opened),
-        (amount, deadline, tip.clone(), any::<bool>()).prop_map(|(amount, deadline, tip, slot_free)| {
+        (amount.clone(), deadline, tip.clone(), any::<bool>()).prop_map(|(amount, deadline, tip, slot_free)| {
             Input::Claimable { money: money(amount, deadline), tip, slot_free }
         }),
         tip.clone().prop_map(|tip| Input::RequestClaim { tip }),
-        Just(Input::Received),
+        amount.prop_map(|amount| Input::Received { amount: msat(amount) }),
         Just(Input::RequestRelease),
         Just(Input::FailedBack),
         (tip, time, any::<bool>()).prop_map(|(tip, now, events_drained)| Input::Tick {
@@ -56,6 +56,9 @@ proptest! {
             // A state that tells consumers something is entered once.
             prop_assert!(transition.event.is_none() || transition.to != row.state);
             row = row.after(&transition, Some("asked"), UnixMs(1));
+            if let Input::Received { amount } = input {
+                prop_assert_eq!(row.hold.map(|hold| hold.amount), Some(amount), "what the node took");
+            }
             if row.state == HoldState::Open {
                 row.bolt11 = "lnbcrt1".to_owned();
             }

@@ -151,7 +151,10 @@ fn claim_in_time_and_too_late() {
 #[test]
 fn received() {
     let no = "unauthorised";
-    check(Input::Received, [no, no, no, "CLAIMED - event -", "same", no, no, no, no]);
+    let received = |amount| Input::Received { amount: msat(amount) };
+    check(received(PRICE), [no, no, no, "CLAIMED - event -", "same", no, no, no, no]);
+    // More than was accepted is still what the node holds; a second receipt of another amount was nobody's wish.
+    check(received(2 * PRICE), [no, no, no, "CLAIMED - event -", no, no, no, no, no]);
 }
 
 #[test]
