@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ailayer_store::{
     Store,
-    inbox::{accept_in_tx, cursor},
+    inbox::{REMEMBERED, accept_in_tx, cursor},
 };
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::schema::new_store;
@@ -72,4 +73,39 @@ async fn cursor_zero_is_no_event() {
     let mut tx = store.begin().await.unwrap();
     let error = accept_in_tx(&mut tx, "payment", Uuid::new_v4(), 0).await.unwrap_err();
     assert!(matches!(error, ailayer_store::StoreError::Violation { .. }), "{error:?}");
+}
+
+async fn remembered(store: &Store) -> i64 {
+    sqlx::query("select count(*) from inbox").fetch_one(store.pool()).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn ids_are_remembered_only_near_the_cursor() {
+    let store = new_store().await;
+    let (old, near, other) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    assert!(accept(&store, "audit", other, 1).await);
+    assert!(accept(&store, "payment", old, 1).await);
+    let mut tx = store.begin().await.unwrap();
+    for at in 2..=REMEMBERED + 500 {
+        let id = if at == 600 { near } else { Uuid::new_v4() };
+        assert!(accept_in_tx(&mut tx, "payment", id, at).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(remembered(&store).await, REMEMBERED.cast_signed() + 1, "and the other source's only one");
+    assert!(!accept(&store, "payment", old, 1).await, "forgotten, and still a repeat");
+    assert!(!accept(&store, "payment", near, 600).await);
+    assert!(!accept(&store, "audit", other, 1).await);
+    assert!(accept(&store, "payment", Uuid::new_v4(), 600).await, "out of order, but near");
+}
+
+#[tokio::test]
+async fn a_table_from_before_there_was_an_end_to_it_shrinks() {
+    let store = new_store().await;
+    let legacy = "insert into inbox (source, event_id, cursor, accepted_unix_ms)
+        select 'payment', gen_random_uuid(), at, 0 from generate_series(1, 2000) as at";
+    sqlx::query(legacy).execute(store.pool()).await.unwrap();
+    for at in 2001..=2070 {
+        assert!(accept(&store, "payment", Uuid::new_v4(), at).await);
+    }
+    assert_eq!(remembered(&store).await, REMEMBERED.cast_signed());
 }
