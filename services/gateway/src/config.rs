@@ -69,7 +69,7 @@ pub struct Config {
     /// Quotes that may wait for their payers at once.
     #[serde(default = "default_max_open_quotes")]
     pub max_open_quotes: u32,
-    /// Jobs driven at once by this replica.
+    /// Jobs that wait for a model at once on this replica. Those whose money moves have slots of their own.
     #[serde(default = "default_max_running_jobs")]
     pub max_running_jobs: u32,
     /// Buyers that may watch a job at once on this replica.

@@ -11,18 +11,47 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::{from_bigint, to_bigint};
+use crate::domain::job::State;
 
-/// Takes the lease of up to `limit` jobs that are due and that nobody drives, the longest overdue first.
-pub async fn take(pool: &PgPool, owner: Uuid, lease: Duration, limit: u32) -> Result<Vec<JobId>, StoreError> {
+/// What a job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// A receipt to be logged, money to be taken or given back, a quote to end. Short calls.
+    Money,
+    /// A model to answer.
+    Models,
+}
+
+impl Lane {
+    /// The states of its jobs. Jobs that have ended are in none.
+    const fn states(self) -> &'static [State] {
+        match self {
+            Self::Money => &[State::Quoted, State::Completed, State::Taking, State::Releasing],
+            Self::Models => &[State::Held, State::Running],
+        }
+    }
+}
+
+/// Takes the lease of up to `limit` jobs of a lane that are due and that nobody drives, the longest overdue first.
+pub async fn take(
+    pool: &PgPool,
+    owner: Uuid,
+    lease: Duration,
+    lane: Lane,
+    limit: u32,
+) -> Result<Vec<JobId>, StoreError> {
     let query = sqlx::query(
         "update jobs set lease_owner = $1, lease_until_unix_ms = unix_ms() + $2
          where job_id in (
             select job_id from jobs
             where wake_unix_ms <= unix_ms() and (lease_until_unix_ms is null or lease_until_unix_ms <= unix_ms())
+                and state = any($4)
             order by wake_unix_ms limit $3 for update skip locked)
          returning job_id",
     );
-    let rows = query.bind(owner).bind(ms(lease)).bind(i64::from(limit)).fetch_all(pool).await?;
+    let states: Vec<&str> = lane.states().iter().map(|state| state.as_str()).collect();
+    let query = query.bind(owner).bind(ms(lease)).bind(i64::from(limit)).bind(states);
+    let rows = query.fetch_all(pool).await?;
     rows.iter().map(|row| Ok(JobId::new(row.try_get(0)?))).collect()
 }
 

@@ -1,4 +1,7 @@
 //! Finds jobs that are due and drives them, a bounded number at once.
+//!
+//! Money first: jobs whose money is to be taken or given back have slots of their own, so that a model server that hangs
+//! can fill every other slot up to the run limit and no claim and no release waits for it.
 
 use std::time::Duration;
 
@@ -7,43 +10,76 @@ use ailayer_platform::tasks::Shutdown;
 use tokio::task::JoinSet;
 
 use crate::driver::Driver;
-use crate::store::leases;
+use crate::store::leases::{self, Lane};
 
 /// How often the database is looked at when no signal comes: for jobs of other replicas, lapsed leases and rests.
 const POLL: Duration = Duration::from_millis(250);
+/// Slots of [`Lane::Money`]. Their steps are short calls, so a few serve many jobs.
+const MONEY_SLOTS: u32 = 32;
 
-/// Drives until shutdown. Running steps are then dropped, as a crash would: every job is found again by its state.
-pub async fn run(driver: Driver, max_jobs: u32, database: Component, shutdown: Shutdown) {
-    let mut running = JoinSet::new();
+/// Drives until shutdown, at most `max_running` jobs in [`Lane::Models`]. Running steps are then dropped, as a crash
+/// would: every job is found again by its state.
+pub async fn run(driver: Driver, max_running: u32, database: Component, shutdown: Shutdown) {
+    let mut money = Slots::new(Lane::Money, MONEY_SLOTS);
+    let mut models = Slots::new(Lane::Models, max_running);
     loop {
-        while running.try_join_next().is_some() {}
-        let taken = take(&driver, free(max_jobs, running.len()), &database).await;
-        let found = !taken.is_empty();
-        for job_id in taken {
-            let driver = driver.clone();
-            running.spawn(async move { driver.drive(job_id).await });
-        }
-        if found && free(max_jobs, running.len()) > 0 {
+        let more_money = money.fill(&driver, &database).await;
+        if models.fill(&driver, &database).await || more_money {
             continue;
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = driver.signals.work_to_drive() => {}
-            Some(_) = running.join_next() => {}
+            Some(_) = money.running.join_next() => {}
+            Some(_) = models.running.join_next() => {}
             () = tokio::time::sleep(POLL) => {}
         }
     }
-    running.shutdown().await;
+    tokio::join!(money.running.shutdown(), models.running.shutdown());
     if let Err(error) = leases::give_back_all(driver.jobs.store().pool(), driver.owner).await {
         tracing::warn!(error = %error, "leases are left to lapse");
     }
 }
 
-async fn take(driver: &Driver, limit: u32, database: &Component) -> Vec<ailayer_primitives::JobId> {
+/// The jobs of one lane that are being driven.
+struct Slots {
+    lane: Lane,
+    slots: u32,
+    running: JoinSet<()>,
+}
+
+impl Slots {
+    fn new(lane: Lane, slots: u32) -> Self {
+        Self { lane, slots, running: JoinSet::new() }
+    }
+
+    /// Drives what is due, as far as slots are free. True when there may be more, and room for it.
+    async fn fill(&mut self, driver: &Driver, database: &Component) -> bool {
+        while self.running.try_join_next().is_some() {}
+        let taken = take(driver, self.lane, self.free(), database).await;
+        let found = !taken.is_empty();
+        for job_id in taken {
+            let driver = driver.clone();
+            self.running.spawn(async move { driver.drive(job_id).await });
+        }
+        found && self.free() > 0
+    }
+
+    fn free(&self) -> u32 {
+        self.slots.saturating_sub(u32::try_from(self.running.len()).unwrap_or(u32::MAX))
+    }
+}
+
+async fn take(
+    driver: &Driver,
+    lane: Lane,
+    limit: u32,
+    database: &Component,
+) -> Vec<ailayer_primitives::JobId> {
     if limit == 0 {
         return Vec::new();
     }
-    match leases::take(driver.jobs.store().pool(), driver.owner, driver.lease, limit).await {
+    match leases::take(driver.jobs.store().pool(), driver.owner, driver.lease, lane, limit).await {
         Ok(taken) => {
             database.set_ready();
             taken
@@ -53,8 +89,4 @@ async fn take(driver: &Driver, limit: u32, database: &Component) -> Vec<ailayer_
             Vec::new()
         }
     }
-}
-
-fn free(max_jobs: u32, running: usize) -> u32 {
-    max_jobs.saturating_sub(u32::try_from(running).unwrap_or(u32::MAX))
 }

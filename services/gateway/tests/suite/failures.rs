@@ -300,6 +300,30 @@ async fn cancel_before_and_while_the_model_runs() {
 }
 
 #[tokio::test]
+async fn money_moves_while_hanging_models_fill_every_slot() {
+    let mut world = World::new().await;
+    world.settings.max_running_jobs = 1;
+    let gateway = world.start().await;
+    world.payments.set(|mood| mood.slow_claims = true);
+    let taking = gateway.quote(&["hello"]).await;
+    world.payments.pay(taking.id());
+    world.wait_for(taking.id(), State::Taking).await;
+
+    world.serving.set(serving::Mood::Hangs);
+    let hanging = gateway.quote(&["hello"]).await;
+    world.payments.pay(hanging.id());
+    world.wait_for(hanging.id(), State::Running).await;
+    let waiting = gateway.quote(&["hello"]).await;
+    world.payments.pay(waiting.id());
+    world.wait_for(waiting.id(), State::Held).await;
+    gateway.cancel(waiting.key()).await.unwrap();
+    assert_money_back(&world, &gateway, &waiting, State::Canceled, "canceled").await;
+    let before = world.payments.claims();
+    crate::world::until("another claim", || async { world.payments.claims() > before }).await;
+    assert_eq!(world.state(hanging.id()).await, State::Running, "its slot was never free");
+}
+
+#[tokio::test]
 async fn cancel_after_the_end_is_refused() {
     let world = World::new().await;
     let gateway = world.start().await;
