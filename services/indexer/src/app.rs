@@ -7,6 +7,7 @@ use ailayer_platform::health::Health;
 use ailayer_platform::server::Server;
 use ailayer_platform::tasks::{Shutdown, Tasks};
 use ailayer_proto::ailayer::indexer::v1::indexer_service_server::{IndexerServiceServer, SERVICE_NAME};
+use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 use crate::adapters::electrum_client::{ElectrumClient, ElectrumOptions};
@@ -115,7 +116,16 @@ pub async fn start(config: Config, sources: Sources, shutdown: Shutdown) -> Resu
 
     let query = sources.query;
     let verifier = Verifier::new(Arc::clone(&query), store.clone(), monitor.clone(), metrics);
-    let rpc = IndexerRpc { network: config.network, store, sync: monitor, source: query, verifier, shutdown };
+    let watchers = usize::try_from(config.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
+    let rpc = IndexerRpc {
+        network: config.network,
+        store,
+        sync: monitor,
+        source: query,
+        verifier,
+        watchers: Arc::new(Semaphore::new(watchers)),
+        shutdown,
+    };
     let service = IndexerServiceServer::new(rpc)
         .max_decoding_message_size(config.platform.server.max_message_bytes)
         .max_encoding_message_size(config.platform.server.max_message_bytes);

@@ -35,6 +35,9 @@ pub struct Config {
     /// Blocks a reorg may disconnect; a deeper one halts following until the operator raises this.
     #[serde(default = "default_max_reorg_depth")]
     pub max_reorg_depth: u32,
+    /// Readers of `WatchBlocks` at once; one more is refused with OVERLOADED.
+    #[serde(default = "default_max_watchers")]
+    pub max_watchers: u32,
     /// Where an empty database starts instead of at genesis. Believed without a check, so take it from a
     /// node of your own. Blocks below are not served.
     pub start_checkpoint: Option<Checkpoint>,
@@ -72,6 +75,10 @@ const fn default_max_reorg_depth() -> u32 {
     100
 }
 
+const fn default_max_watchers() -> u32 {
+    64
+}
+
 impl Config {
     /// Refuses values that cannot work, naming the key.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -89,6 +96,9 @@ impl Config {
         if !(1..=MAX_REORG_DEPTH_LIMIT).contains(&self.max_reorg_depth) {
             let range = format!("must lie between 1 and {MAX_REORG_DEPTH_LIMIT}");
             return Err(ConfigError::invalid("indexer.max_reorg_depth", range));
+        }
+        if self.max_watchers == 0 {
+            return Err(ConfigError::invalid("indexer.max_watchers", "must be at least 1"));
         }
         if self.start_checkpoint.is_some_and(|checkpoint| checkpoint.height % DIFFICULTY_PERIOD != 0) {
             let reason = "must be a multiple of 2016, where a difficulty period begins";

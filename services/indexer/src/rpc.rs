@@ -8,6 +8,7 @@ use ailayer_primitives::Network;
 use ailayer_proto::ailayer::indexer::v1 as pb;
 use futures::stream::BoxStream;
 use pb::indexer_service_server::IndexerService;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::ports::ElectrumSource;
@@ -36,6 +37,8 @@ pub struct IndexerRpc {
     pub source: Arc<dyn ElectrumSource>,
     /// The server, for what does.
     pub verifier: Verifier,
+    /// One permit a stream: the server's own limit of calls in flight ends when a stream begins.
+    pub watchers: Arc<Semaphore>,
     /// Ends streams.
     pub shutdown: Shutdown,
 }

@@ -21,6 +21,7 @@ fn defaults_are_as_documented() {
     assert_eq!(config.poll_interval, Duration::from_millis(500));
     assert_eq!(config.request_timeout, Duration::from_secs(10));
     assert_eq!(config.max_reorg_depth, 100);
+    assert_eq!(config.max_watchers, 64);
     assert!(config.start_checkpoint.is_none());
 }
 
@@ -40,6 +41,7 @@ fn mistakes_are_named() {
         ("request_timeout = \"1ms\"", "indexer.request_timeout"),
         ("max_reorg_depth = 0", "indexer.max_reorg_depth"),
         ("max_reorg_depth = 5000", "indexer.max_reorg_depth"),
+        ("max_watchers = 0", "indexer.max_watchers"),
         ("pool_interval = \"1s\"", "pool_interval"),
         (unaligned.as_str(), "indexer.start_checkpoint.height"),
     ] {

@@ -7,6 +7,7 @@ use ailayer_platform::error::{ErrorReason, Failure};
 use ailayer_platform::tasks::Shutdown;
 use ailayer_proto::ailayer::indexer::v1 as pb;
 use futures::stream::{BoxStream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::{IndexerRpc, convert};
@@ -16,6 +17,8 @@ use crate::store::{ChainStore, LoggedEvent};
 const READ_AHEAD: u32 = 500;
 /// How late a reader of a replica that does not write may learn of a block.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// When a reader that found no place may try again.
+const PLACE_RETRY: Duration = Duration::from_secs(5);
 
 pub(super) async fn handle(
     rpc: &IndexerRpc,
@@ -29,11 +32,16 @@ pub(super) async fn handle(
             format!("lies ahead of the log, which ends at {head}"),
         ));
     }
+    let permit = rpc.watchers.clone().try_acquire_owned().map_err(|_| {
+        Failure::new(ErrorReason::Overloaded, "too many readers watch the chain")
+            .with_retry_after(PLACE_RETRY)
+    })?;
     let feed = Feed {
         store: rpc.store.clone(),
         shutdown: rpc.shutdown.clone(),
         cursor: request.after_cursor,
         read_ahead: VecDeque::new(),
+        _permit: permit,
     };
     let events = futures::stream::try_unfold(feed, async |mut feed| {
         let event = feed.next().await.map_err(Status::from)?;
@@ -48,6 +56,8 @@ struct Feed {
     /// The last event read.
     cursor: u64,
     read_ahead: VecDeque<LoggedEvent>,
+    /// This reader's place, given back with the stream.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Feed {

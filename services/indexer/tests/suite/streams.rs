@@ -1,9 +1,9 @@
 //! WatchBlocks beyond what the other tests use of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ailayer_platform::error::{ErrorReason, reason_of};
+use ailayer_platform::error::{ErrorReason, reason_of, retry_after};
 use ailayer_proto::ailayer::indexer::v1::watch_blocks_response::Event;
 
 use crate::fake_electrum::FakeElectrum;
@@ -40,6 +40,25 @@ async fn a_stop_ends_streams_with_a_reason() {
     let (stopped, ended) = tokio::join!(indexer.stop(), tokio::time::timeout(PATIENCE, stream.message()));
     stopped.unwrap();
     assert_eq!(reason_of(&ended.unwrap().unwrap_err()), Some(ErrorReason::ShuttingDown));
+}
+
+#[tokio::test]
+async fn readers_are_bounded_and_one_that_goes_makes_room() {
+    let fake = Arc::new(FakeElectrum::new(1));
+    let database = new_database().await;
+    let indexer = Indexer::start_on_source(&database, "max_watchers = 2", fake.clone()).await;
+    indexer.wait_for_tip(fake.tip_hash()).await;
+    let (first, _second) = (indexer.watch(0).await.unwrap(), indexer.watch(0).await.unwrap());
+    let refused = indexer.watch(0).await.unwrap_err();
+    assert_eq!(reason_of(&refused), Some(ErrorReason::Overloaded));
+    assert!(retry_after(&refused).is_some(), "{refused:?}");
+    drop(first);
+    let since = Instant::now();
+    while let Err(refused) = indexer.watch(0).await {
+        assert!(since.elapsed() < PATIENCE, "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    indexer.stop().await.unwrap();
 }
 
 /// Two processes on one database: one writes, the other serves, and takes over.
