@@ -95,7 +95,8 @@ impl App {
     ) -> Result<Arc<Self>, RunError> {
         claim_schema(&rows, config.network, node.as_ref(), &secret).await?;
         let signal = Signal::new();
-        let gate = Arc::new(SyncGate::new(config.max_sync_age, config.tip_age_limit()));
+        let gate = SyncGate::new(config.first_sync_wait, config.max_sync_age, config.tip_age_limit());
+        let gate = Arc::new(gate);
         let margins =
             Margins { claim_blocks: config.claim_margin_blocks, guard_blocks: config.guard_margin_blocks };
         let hold_limits = HoldLimits {

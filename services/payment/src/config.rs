@@ -51,6 +51,9 @@ pub struct Config {
     /// How long the node must be in sync with nothing to report before a claim past its deadline counts as lost.
     #[serde(default = "default_lost_settle_time", with = "duration")]
     pub lost_settle_time: Duration,
+    /// How long money that arrives after a start waits for the node's first sync before it is given back.
+    #[serde(default = "default_first_sync_wait", with = "duration")]
+    pub first_sync_wait: Duration,
     /// New holds are refused when the chain source has not answered for so long.
     #[serde(default = "default_max_age", with = "duration")]
     pub max_sync_age: Duration,
@@ -147,6 +150,10 @@ const fn default_guard_interval() -> Duration {
 
 const fn default_lost_settle_time() -> Duration {
     Duration::from_secs(30)
+}
+
+const fn default_first_sync_wait() -> Duration {
+    Duration::from_secs(60)
 }
 
 const fn default_max_age() -> Duration {

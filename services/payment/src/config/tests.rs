@@ -24,6 +24,7 @@ fn defaults_are_the_documented_ones() {
     let config = load(MINIMAL, &[]).unwrap();
     assert_eq!((config.claim_margin_blocks, config.guard_margin_blocks), (2, 1));
     assert_eq!(config.max_sync_age, Duration::from_secs(3600));
+    assert_eq!(config.first_sync_wait, Duration::from_secs(60));
     assert_eq!(config.tip_age_limit(), None, "regtest mines when asked");
     assert!(!format!("{config:?}").contains("hunter2"));
 }

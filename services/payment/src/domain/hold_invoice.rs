@@ -22,7 +22,7 @@ use super::event::EventKind;
 use super::invoice_id::InvoiceId;
 
 mod decide;
-pub use decide::{Claimable, Input, Margins, NodeCall, Refused, Transition, decide, reasons};
+pub use decide::{Claimable, Conditions, Input, Margins, NodeCall, Refused, Transition, decide, reasons};
 
 /// Where a hold invoice stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use ailayer_store::event_log::Signal;
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::hold_invoice::{
-    Claimable, HoldInvoice, HoldState, Input, Margins, NodeCall, Refused, decide,
+    Claimable, Conditions, HoldInvoice, HoldState, Input, Margins, NodeCall, Refused, decide,
 };
 use crate::domain::invoice_id::InvoiceId;
 use crate::domain::preimage::PreimageSecret;
@@ -117,6 +117,10 @@ impl Holds {
     }
 
     /// The node reports locked money. `Ok` means that what it says is durable here.
+    ///
+    /// # Errors
+    /// `NotSynced`, nothing decided, while the node may still come into sync after its start: a restart must not fail payers
+    /// for want of a few seconds.
     pub async fn on_claimable(
         &self,
         hash: PaymentHash,
@@ -129,16 +133,20 @@ impl Holds {
             self.fail_back(hash).await;
             return Ok(());
         };
+        let status = self.node.status();
+        let in_sync = self.gate.check(&status, clock::now_s());
+        if let Err(not_synced) = &in_sync
+            && invoice.state == HoldState::Open
+            && self.gate.may_still_sync(&status)
+        {
+            tracing::info!(payment_hash = %hash, %not_synced, "money waits for the first sync");
+            return in_sync;
+        }
         let accepted = table::counts(&self.rows).await?.accepted;
         let slot_free = accepted < self.limits.max_accepted;
-        let tip = self.node.status().tip.height;
-        let step = self
-            .step(invoice.invoice_id, None, Some(node_payment_id), |_| Input::Claimable {
-                money,
-                tip,
-                slot_free,
-            })
-            .await?;
+        let conditions = Conditions { tip: status.tip.height, in_sync: in_sync.is_ok(), slot_free };
+        let input = |_: &HoldInvoice| Input::Claimable { money, conditions };
+        let step = self.step(invoice.invoice_id, None, Some(node_payment_id), input).await?;
         self.finish(step).await?;
         Ok(())
     }

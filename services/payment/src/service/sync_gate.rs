@@ -15,15 +15,18 @@ use crate::ports::NodeStatus;
 /// it catches a source that answers but is itself stuck. Regtest has no tip age: there blocks come when asked for.
 #[derive(Debug)]
 pub struct SyncGate {
+    started: Instant,
+    first_sync_wait: Duration,
     max_sync_age: Duration,
     max_tip_age: Option<Duration>,
     tip_seen: Mutex<Option<(u32, Instant)>>,
 }
 
 impl SyncGate {
-    /// A gate with its limits.
-    pub const fn new(max_sync_age: Duration, max_tip_age: Option<Duration>) -> Self {
-        Self { max_sync_age, max_tip_age, tip_seen: Mutex::new(None) }
+    /// A gate with its limits, over a node that has just started.
+    pub fn new(first_sync_wait: Duration, max_sync_age: Duration, max_tip_age: Option<Duration>) -> Self {
+        let started = Instant::now();
+        Self { started, first_sync_wait, max_sync_age, max_tip_age, tip_seen: Mutex::new(None) }
     }
 
     /// Refuses with NOT_SYNCED while the view is missing or too old.
@@ -42,6 +45,11 @@ impl SyncGate {
             return Err(ServiceError::NotSynced("the tip is too old"));
         }
         Ok(())
+    }
+
+    /// True while the node has not synced since its start and is still given time to.
+    pub fn may_still_sync(&self, status: &NodeStatus) -> bool {
+        status.synced_at.is_none() && self.started.elapsed() < self.first_sync_wait
     }
 
     /// Notes the tip; answers how long it has been the tip.
@@ -72,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_a_fresh_view_passes() {
-        let gate = SyncGate::new(Duration::from_secs(60), None);
+        let gate = SyncGate::new(Duration::ZERO, Duration::from_secs(60), None);
         assert!(gate.check(&status(true, Some(1000)), UnixS(1060)).is_ok());
         assert!(gate.check(&status(true, Some(1000)), UnixS(1061)).is_err());
         assert!(gate.check(&status(true, None), UnixS(1000)).is_err());
@@ -80,8 +88,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_sync_is_waited_for_but_not_for_ever() {
+        let patient = SyncGate::new(Duration::from_secs(60), Duration::from_secs(60), None);
+        assert!(patient.may_still_sync(&status(true, None)));
+        assert!(!patient.may_still_sync(&status(true, Some(1000))), "old is not the same as not yet");
+        let impatient = SyncGate::new(Duration::ZERO, Duration::from_secs(60), None);
+        assert!(!impatient.may_still_sync(&status(true, None)));
+    }
+
+    #[test]
     fn a_tip_that_never_changes_closes_the_gate() {
-        let gate = SyncGate::new(Duration::from_secs(60), Some(Duration::from_secs(3600)));
+        let gate = SyncGate::new(Duration::ZERO, Duration::from_secs(60), Some(Duration::from_secs(3600)));
         let start = Instant::now();
         assert_eq!(gate.observe(7, start), Duration::ZERO);
         assert_eq!(gate.observe(7, start + Duration::from_secs(9)), Duration::from_secs(9));

@@ -24,6 +24,11 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> 
         match handle(&app, &event).await {
             Ok(()) => {}
             Err(error) if error.is_fatal() => return Err(error),
+            // Expected for a while after a start, and said where it is decided.
+            Err(ServiceError::NotSynced(_)) => {
+                pause(&shutdown).await;
+                continue;
+            }
             Err(error) => {
                 tracing::warn!(event = event.name(), %error, "node event not handled, trying again");
                 pause(&shutdown).await;

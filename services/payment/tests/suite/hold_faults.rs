@@ -217,6 +217,40 @@ fn no_new_hold_and_no_claim_while_the_node_is_not_in_sync() {
 }
 
 #[test]
+fn money_that_arrives_before_the_first_sync_waits_for_it() {
+    alone(async || {
+        let mut bench = Bench::new("").await;
+        let (open, accepted) = (bench.create(PRICE_MSAT).await, bench.accepted().await);
+        bench.node.set(|faults| faults.unsynced = true);
+        bench.restart().await;
+        // An event that comes again is read by its row's state, in sync or not.
+        let deadline = Some(accepted.claim_deadline_height);
+        bench.node.arrive(hash(&accepted), msat(PRICE_MSAT), deadline);
+        bench.node.pay(&open.bolt11);
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!(bench.get(&open.invoice_id).await.state(), State::Open, "neither kept nor given back");
+        assert_eq!(bench.get(&accepted.invoice_id).await.state(), State::Accepted);
+        bench.node.set(|faults| faults.unsynced = false);
+        bench.wait_state(&open.invoice_id, State::Accepted).await;
+    });
+}
+
+#[test]
+fn money_that_arrives_while_the_node_does_not_sync_goes_back() {
+    alone(async || {
+        let mut bench = Bench::new("first_sync_wait = \"300ms\"").await;
+        let open = bench.create(PRICE_MSAT).await;
+        bench.node.set(|faults| faults.unsynced = true);
+        bench.restart().await;
+        bench.node.pay(&open.bolt11);
+        let released = bench.wait_state(&open.invoice_id, State::Released).await;
+        assert_eq!(released.release_reason, "not_synced");
+        assert_eq!(wait_outcome(&bench.node, hash(&open)).await, Outcome::Failed);
+        assert_eq!(bench.states_in_log(&open.invoice_id).await, [State::Released]);
+    });
+}
+
+#[test]
 fn the_number_of_open_invoices_is_bounded_also_at_once() {
     alone(async || {
         let bench = Bench::new("max_open_invoices = 3").await;

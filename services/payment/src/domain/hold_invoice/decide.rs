@@ -16,6 +16,8 @@ pub mod reasons {
     pub const NO_CLAIM_DEADLINE: &str = "no_claim_deadline";
     /// The money arrived with too few blocks left to serve and claim.
     pub const DEADLINE_TOO_CLOSE: &str = "deadline_too_close";
+    /// The node's view of the chain was too old to lock money by.
+    pub const NOT_SYNCED: &str = "not_synced";
     /// As many holds are accepted as this node allows.
     pub const TOO_MANY_HOLDS: &str = "too_many_holds";
     /// Another payment came for an invoice whose first payment the node had already given back.
@@ -47,6 +49,17 @@ pub struct Claimable {
     pub claim_deadline_height: Option<u32>,
 }
 
+/// What a hold is accepted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// The node's tip.
+    pub tip: u32,
+    /// Whether the node's view is fresh enough: an old tip makes a near deadline look far away.
+    pub in_sync: bool,
+    /// Whether one more hold may be accepted.
+    pub slot_free: bool,
+}
+
 /// What happened, or was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -58,10 +71,8 @@ pub enum Input {
     Claimable {
         /// The money.
         money: Claimable,
-        /// The node's tip.
-        tip: u32,
-        /// Whether one more hold may be accepted.
-        slot_free: bool,
+        /// What it is accepted by, if the row may still accept any.
+        conditions: Conditions,
     },
     /// The caller authorises the claim.
     RequestClaim {
@@ -148,7 +159,7 @@ pub fn decide(invoice: &HoldInvoice, input: &Input, margins: Margins) -> Decisio
             HoldState::Intent => Ok(go(HoldState::Open)),
             state => Err(Refused::InvalidState(state)),
         },
-        Input::Claimable { money, tip, slot_free } => claimable(invoice, money, tip, slot_free, margins),
+        Input::Claimable { money, conditions } => claimable(invoice, money, conditions, margins),
         Input::RequestClaim { tip } => request_claim(invoice, tip, margins),
         Input::Received { amount } => received(invoice, amount),
         Input::RequestRelease => request_release(invoice),
@@ -173,12 +184,11 @@ fn create(invoice: &HoldInvoice) -> Decision {
 fn claimable(
     invoice: &HoldInvoice,
     money: Claimable,
-    tip: u32,
-    slot_free: bool,
+    conditions: Conditions,
     margins: Margins,
 ) -> Decision {
-    let fail_back_until =
-        Some(money.claim_deadline_height.unwrap_or(tip.saturating_add(UNNAMED_DEADLINE_BLOCKS)));
+    let unnamed = conditions.tip.saturating_add(UNNAMED_DEADLINE_BLOCKS);
+    let fail_back_until = Some(money.claim_deadline_height.unwrap_or(unnamed));
     let fail_again = |state| Transition {
         call: Some(NodeCall::FailBack),
         fail_back_until_height: fail_back_until,
@@ -192,7 +202,7 @@ fn claimable(
         ..go(HoldState::ReleaseRequested)
     };
     Ok(match invoice.state {
-        HoldState::Open => match unfit(invoice.price(), money, tip, slot_free, margins) {
+        HoldState::Open => match unfit(invoice.price(), money, conditions, margins) {
             None => Transition { arrived: Some(money), ..go(HoldState::Accepted) },
             Some(reason) => give_back(reason),
         },
@@ -226,13 +236,15 @@ fn same_money(invoice: &HoldInvoice, money: Claimable) -> bool {
 fn unfit(
     price: AmountMsat,
     money: Claimable,
-    tip: u32,
-    slot_free: bool,
+    conditions: Conditions,
     margins: Margins,
 ) -> Option<&'static str> {
+    let Conditions { tip, in_sync, slot_free } = conditions;
     let Some(deadline) = money.claim_deadline_height else { return Some(reasons::NO_CLAIM_DEADLINE) };
     if money.amount != price {
         Some(reasons::AMOUNT_MISMATCH)
+    } else if !in_sync {
+        Some(reasons::NOT_SYNCED)
     } else if !before(tip, deadline, margins.claim_blocks) {
         Some(reasons::DEADLINE_TOO_CLOSE)
     } else if !slot_free {

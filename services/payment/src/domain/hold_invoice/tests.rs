@@ -77,7 +77,8 @@ fn the_first_reason_of_a_release_stays() {
 #[test]
 fn money_is_recorded_as_it_arrived() {
     let open = row(HoldState::Open);
-    let input = Input::Claimable { money: money(PRICE + 1, Some(DEADLINE)), tip: 100, slot_free: true };
+    let conditions = Conditions { tip: 100, in_sync: true, slot_free: true };
+    let input = Input::Claimable { money: money(PRICE + 1, Some(DEADLINE)), conditions };
     let transition = decide(&open, &input, MARGINS).unwrap();
     let after = open.after(&transition, None, UnixMs(7));
     assert_eq!(after.state, HoldState::ReleaseRequested);

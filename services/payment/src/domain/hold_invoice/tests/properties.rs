@@ -11,9 +11,12 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         Just(Input::Create),
         Just(Input::Opened),
-        (amount.clone(), deadline, tip.clone(), any::<bool>()).prop_map(|(amount, deadline, tip, slot_free)| {
-            Input::Claimable { money: money(amount, deadline), tip, slot_free }
-        }),
+        (amount.clone(), deadline, tip.clone(), any::<bool>(), any::<bool>()).prop_map(
+            |(amount, deadline, tip, in_sync, slot_free)| {
+                let conditions = Conditions { tip, in_sync, slot_free };
+                Input::Claimable { money: money(amount, deadline), conditions }
+            }
+        ),
         tip.clone().prop_map(|tip| Input::RequestClaim { tip }),
         amount.prop_map(|amount| Input::Received { amount: msat(amount) }),
         Just(Input::RequestRelease),

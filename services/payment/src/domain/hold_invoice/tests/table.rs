@@ -3,6 +3,7 @@
 use super::*;
 
 const TIP: u32 = 100;
+const GOOD: Conditions = Conditions { tip: TIP, in_sync: true, slot_free: true };
 
 /// `to`, the call, the event and the reason in one word each; `-` for none.
 fn show(decision: Result<Transition, Refused>) -> String {
@@ -66,7 +67,7 @@ fn opened() {
 #[test]
 fn claimable_as_asked() {
     check(
-        Input::Claimable { money: money(PRICE, Some(DEADLINE)), tip: TIP, slot_free: true },
+        Input::Claimable { money: money(PRICE, Some(DEADLINE)), conditions: GOOD },
         [
             "again",
             "ACCEPTED - event -",
@@ -83,7 +84,7 @@ fn claimable_as_asked() {
 
 #[test]
 fn claimable_that_is_not_kept() {
-    let unfit = |money, tip, slot_free, reason: &str| {
+    let unfit = |money, conditions, reason: &str| {
         let open = format!("RELEASE_REQUESTED fail - {reason}");
         let accepted = if money == self::money(PRICE, Some(DEADLINE)) {
             "same"
@@ -91,7 +92,7 @@ fn claimable_that_is_not_kept() {
             "RELEASE_REQUESTED fail - replaced"
         };
         check(
-            Input::Claimable { money, tip, slot_free },
+            Input::Claimable { money, conditions },
             [
                 "again",
                 &open,
@@ -105,11 +106,13 @@ fn claimable_that_is_not_kept() {
             ],
         );
     };
-    unfit(money(PRICE - 1, Some(DEADLINE)), TIP, true, "amount_mismatch");
-    unfit(money(PRICE + 1, Some(DEADLINE)), TIP, true, "amount_mismatch");
-    unfit(money(PRICE, None), TIP, true, "no_claim_deadline");
-    unfit(money(PRICE, Some(DEADLINE)), DEADLINE - 1, true, "deadline_too_close");
-    unfit(money(PRICE, Some(DEADLINE)), TIP, false, "too_many_holds");
+    unfit(money(PRICE - 1, Some(DEADLINE)), GOOD, "amount_mismatch");
+    unfit(money(PRICE + 1, Some(DEADLINE)), GOOD, "amount_mismatch");
+    unfit(money(PRICE, None), GOOD, "no_claim_deadline");
+    let fits = money(PRICE, Some(DEADLINE));
+    unfit(fits, Conditions { tip: DEADLINE - 1, ..GOOD }, "deadline_too_close");
+    unfit(fits, Conditions { slot_free: false, ..GOOD }, "too_many_holds");
+    unfit(fits, Conditions { in_sync: false, ..GOOD }, "not_synced");
 }
 
 #[test]
