@@ -23,6 +23,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::new(1, "event log", event_log::SCHEMA_SQL),
     Migration::new(2, "single writer", single_writer::SCHEMA_SQL),
     migration!(3, "payment", "../migrations/0003_payment.sql"),
+    migration!(4, "unexpected payment", "../migrations/0004_unexpected_payment.sql"),
 ];
 
 /// The writer's name: one process a schema, as one process a node.

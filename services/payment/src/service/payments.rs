@@ -169,7 +169,7 @@ impl Payments {
             failure_reason: reason.to_owned(),
             ..payment.clone()
         };
-        self.end(&failed).await
+        self.end(&failed).await.map(drop)
     }
 
     /// The node reports that the recipient took the money. `Ok` means that what it says is durable here.
@@ -179,16 +179,36 @@ impl Payments {
         preimage: [u8; 32],
         fee: AmountMsat,
     ) -> Result<(), ServiceError> {
-        let Some(payment) = table::find(&self.rows, hash).await? else {
-            tracing::error!(payment_hash = %hash, fee_msat = fee.msat(), "a payment of no row has left the node");
-            return Ok(());
-        };
         if PaymentHash(Digest::sha256(&preimage)) != hash {
             tracing::error!(payment_hash = %hash, "the proof of payment does not match its hash");
         }
+        let Some(payment) = table::find(&self.rows, hash).await? else {
+            return self.unexpected(hash, preimage, fee, "no payment has this hash").await;
+        };
         let succeeded =
             OutgoingPayment { state: PaymentState::Succeeded, fee, preimage: Some(preimage), ..payment };
-        self.end(&succeeded).await
+        if self.end(&succeeded).await? {
+            return Ok(());
+        }
+        // Ended before: by this same event, unless the row says that no money moved. That word was given and stays, so
+        // the truth is kept beside it.
+        match self.find(hash).await?.state {
+            PaymentState::Failed => self.unexpected(hash, preimage, fee, "the payment had FAILED").await,
+            PaymentState::Succeeded | PaymentState::Pending | PaymentState::InFlight => Ok(()),
+        }
+    }
+
+    async fn unexpected(
+        &self,
+        hash: PaymentHash,
+        preimage: [u8; 32],
+        fee: AmountMsat,
+        note: &str,
+    ) -> Result<(), ServiceError> {
+        tracing::error!(payment_hash = %hash, fee_msat = fee.msat(), note, "unexpected payment has left the node");
+        telemetry::contradiction("unexpected_payment");
+        table::record_unexpected(&self.rows, hash, &preimage, fee, note, clock::now_ms()).await?;
+        Ok(())
     }
 
     /// The node reports that it gave up. `Ok` means that what it says is durable here.
@@ -202,14 +222,16 @@ impl Payments {
         }
     }
 
-    async fn end(&self, ended: &OutgoingPayment) -> Result<(), ServiceError> {
-        if table::end(&self.rows, ended, clock::now_ms()).await? {
+    /// False if it had ended before.
+    async fn end(&self, ended: &OutgoingPayment) -> Result<bool, ServiceError> {
+        let moved = table::end(&self.rows, ended, clock::now_ms()).await?;
+        if moved {
             let OutgoingPayment { payment_hash, state, failure_reason, .. } = ended;
             tracing::info!(%payment_hash, state = state.as_str(), failure_reason, "outgoing payment ended");
             telemetry::payment_ended(*state);
             self.signal.notify();
         }
-        Ok(())
+        Ok(moved)
     }
 }
 

@@ -145,6 +145,31 @@ pub async fn end(rows: &Rows, ended: &OutgoingPayment, now: UnixMs) -> Result<bo
     Ok(true)
 }
 
+/// Records money that left the node although no row says so. Idempotent by the payment hash.
+pub async fn record_unexpected(
+    rows: &Rows,
+    hash: PaymentHash,
+    preimage: &[u8; 32],
+    fee: AmountMsat,
+    note: &str,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    let mut tx = rows.begin().await?;
+    sqlx::query(
+        "insert into unexpected_payment (payment_hash, preimage, fee_msat, note, recorded_unix_ms) \
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind(hash.0.as_bytes().as_slice())
+    .bind(preimage.as_slice())
+    .bind(fee.to_i64())
+    .bind(note)
+    .bind(row::time(now.0))
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 fn read(found: &PgRow) -> Result<OutgoingPayment, StoreError> {
     let state: &str = row::get(found, "state")?;
     Ok(OutgoingPayment {

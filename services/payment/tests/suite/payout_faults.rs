@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use ailayer_payment::ports::{LightningNode, NodeEvent, NodeRecord};
 use ailayer_platform::error::ErrorReason;
-use ailayer_primitives::PaymentHash;
+use ailayer_primitives::{Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
 use ailayer_proto::ailayer::payment::v1::{self as pb, PaymentState};
+use sqlx::Row as _;
 use tonic::Request;
 use uuid::Uuid;
 
@@ -85,6 +86,60 @@ fn a_payment_of_unknown_outcome_is_not_called_failed() {
         bench.node.emit(NodeEvent::PaymentSent { payment_hash: hash_of(&pending), preimage, fee });
         let succeeded = bench.wait_payment(&pending.payment_hash, PaymentState::Succeeded).await;
         assert_eq!((succeeded.fee_msat, succeeded.preimage), (3, preimage.to_vec()));
+    });
+}
+
+#[test]
+fn money_that_left_after_all_is_recorded_beside_the_row() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        bench.node.set(|faults| faults.no_route = true);
+        let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+        bench.wait_payment(&pending.payment_hash, PaymentState::Failed).await;
+        let sent = |payment_hash, byte| NodeEvent::PaymentSent {
+            payment_hash,
+            preimage: [byte; 32],
+            fee: msat(7),
+        };
+        let unknown = PaymentHash(Digest::sha256(&[9; 32]));
+        for event in [sent(hash_of(&pending), 8), sent(unknown, 9), sent(unknown, 9)] {
+            bench.node.emit(event);
+        }
+        until("both on record", async || {
+            let mut database = bench.database().await;
+            let sql = "select payment_hash, preimage, fee_msat from payment.unexpected_payment order by preimage";
+            let found = sqlx::query(sql).fetch_all(&mut database).await.unwrap();
+            let found: Vec<(Vec<u8>, Vec<u8>, i64)> =
+                found.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+            let expected = [
+                (pending.payment_hash.clone(), vec![8; 32], 7),
+                (unknown.0.to_vec(), vec![9; 32], 7),
+            ];
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+        assert_eq!(bench.payment(&pending.payment_hash).await.state(), PaymentState::Failed, "its word stays");
+        assert_eq!(bench.events_after(0).await.len(), 1);
+    });
+}
+
+#[test]
+fn a_payment_that_succeeded_is_no_surprise_twice() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+        let sent =
+            NodeEvent::PaymentSent { payment_hash: hash_of(&pending), preimage: [8; 32], fee: msat(7) };
+        bench.node.emit(sent.clone());
+        bench.node.emit(sent);
+        bench.wait_payment(&pending.payment_hash, PaymentState::Succeeded).await;
+        until("both events handled", async || {
+            if bench.node.has_event() { Err("an event waits".to_owned()) } else { Ok(()) }
+        })
+        .await;
+        let mut database = bench.database().await;
+        let found = sqlx::query("select 1 from payment.unexpected_payment").fetch_all(&mut database).await;
+        assert!(found.unwrap().is_empty());
     });
 }
 
