@@ -22,6 +22,8 @@ pub struct Channel {
     pub user_channel_id: UserChannelId,
     /// The peer.
     pub peer_node_id: PublicKey,
+    /// True if this node opened, and funded, it. The log does not keep it: `false` for a closed channel.
+    pub outbound: bool,
     /// The funding output, once known.
     pub funding: Option<OutPoint>,
     /// The channel's size.

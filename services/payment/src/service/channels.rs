@@ -36,7 +36,7 @@ impl Channels {
     /// Opens a channel, or answers with the one the request id opened before.
     ///
     /// The node names a channel only once it has begun. A crash in between leaves an order without a channel; its
-    /// repeat takes over a channel that fits and that no order owns, so that nothing is funded, or given away,
+    /// repeat takes over a channel of ours that fits and that no order owns, so that nothing is funded, or given away,
     /// twice. A channel that was not funded yet does not survive the crash, and is opened anew.
     pub async fn open(&self, id: RequestId, order: &ChannelOrder) -> Result<UserChannelId, ServiceError> {
         let mut opening = self.opening.lock().await;
@@ -62,7 +62,9 @@ impl Channels {
 
     async fn find_orphan(&self, order: &ChannelOrder) -> Result<Option<UserChannelId>, ServiceError> {
         for channel in self.node.channels().await? {
-            let fits = channel.peer_node_id == order.peer_node_id
+            // A channel that the peer opened was never ours to order, however well it fits.
+            let fits = channel.outbound
+                && channel.peer_node_id == order.peer_node_id
                 && channel.amount == order.amount
                 && channel.announced == order.announce;
             if fits && !table::is_ordered(&self.rows, channel.user_channel_id).await? {

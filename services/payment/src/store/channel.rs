@@ -157,6 +157,7 @@ fn read_closed(found: &PgRow) -> Result<Channel, StoreError> {
     Ok(Channel {
         user_channel_id: user_channel_id(found)?.ok_or_else(|| corrupt("a channel without an id"))?,
         peer_node_id: row::node_id(found, "peer_node_id")?,
+        outbound: false,
         funding: funding.map(|(txid, vout)| OutPoint { txid: Txid::from_byte_array(txid), vout }),
         amount: row::sat(found, "amount_sat")?,
         outbound_capacity: AmountMsat::ZERO,

@@ -49,6 +49,8 @@ pub struct Faults {
     pub slow_to_make: bool,
     /// Not synced since the start.
     pub unsynced: bool,
+    /// Opening a channel fails before it begins, and nobody knows.
+    pub open_fails: bool,
     /// Opening a channel begins, and then the call fails.
     pub open_cut_off: bool,
 }
@@ -162,6 +164,25 @@ impl FakeNode {
         };
     }
 
+    /// A channel as `order` describes it, opened by this node or by the peer.
+    pub fn add_channel(&self, order: &ChannelOrder, outbound: bool) -> UserChannelId {
+        let mut state = self.state();
+        let id = UserChannelId(1 + state.channels.len() as u128);
+        state.channels.push(Channel {
+            user_channel_id: id,
+            peer_node_id: order.peer_node_id,
+            outbound,
+            funding: None,
+            amount: order.amount,
+            outbound_capacity: AmountMsat::ZERO,
+            inbound_capacity: AmountMsat::ZERO,
+            ready: false,
+            usable: false,
+            announced: order.announce,
+        });
+        id
+    }
+
     fn record_of(&self, hash: PaymentHash) -> Option<NodeRecord> {
         let state = self.state();
         state.registered.get(&hash).map(|(_, record)| *record).or_else(|| state.outgoing.get(&hash).copied())
@@ -198,19 +219,11 @@ impl LightningNode for FakeNode {
     }
 
     async fn open_channel(&self, order: &ChannelOrder) -> Result<UserChannelId, NodeError> {
+        if self.state().faults.open_fails {
+            return Err(NodeError::Failed("nobody knows".into()));
+        }
+        let id = self.add_channel(order, true);
         let mut state = self.state();
-        let id = UserChannelId(1 + state.channels.len() as u128);
-        state.channels.push(Channel {
-            user_channel_id: id,
-            peer_node_id: order.peer_node_id,
-            funding: None,
-            amount: order.amount,
-            outbound_capacity: AmountMsat::ZERO,
-            inbound_capacity: AmountMsat::ZERO,
-            ready: false,
-            usable: false,
-            announced: order.announce,
-        });
         if state.faults.open_cut_off {
             return Err(NodeError::Failed("the call was cut off".into()));
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ailayer_payment::domain::channel::ChannelOrder;
 use ailayer_payment::ports::{LightningNode, NodeEvent, NodeRecord};
 use ailayer_platform::error::ErrorReason;
-use ailayer_primitives::{Digest, PaymentHash};
+use ailayer_primitives::{AmountSat, Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
 use ailayer_proto::ailayer::payment::v1::{self as pb, PaymentState};
 use sqlx::Row as _;
@@ -227,6 +228,23 @@ fn a_channel_is_opened_once_also_when_the_call_was_cut_off() {
         bench.node.set(|faults| faults.open_cut_off = false);
         open(&cut).await.unwrap();
         assert_eq!(bench.node.channels().await.unwrap().len(), 2, "taken over, not opened twice");
+
+        // Cut off before the node began, and meanwhile the peer has opened one just like it.
+        let again = order(Uuid::new_v4(), 80_000);
+        bench.node.set(|faults| faults.open_fails = true);
+        assert_reason(open(&again).await, ErrorReason::Internal);
+        bench.node.set(|faults| faults.open_fails = false);
+        let theirs = bench.node.add_channel(
+            &ChannelOrder {
+                peer_node_id: bench.node.node_id(),
+                peer_address: again.peer_address.clone(),
+                amount: AmountSat::try_new(80_000).unwrap(),
+                push: msat(0),
+                announce: false,
+            },
+            false,
+        );
+        assert_ne!(open(&again).await.unwrap(), theirs.to_bytes(), "the peer's own is not taken over");
 
         let small = order(Uuid::new_v4(), 500);
         assert_reason(open(&small).await, ErrorReason::InvalidField);

@@ -41,6 +41,7 @@ pub(super) fn channel(details: &ChannelDetails) -> Result<Channel, NodeError> {
     Ok(Channel {
         user_channel_id: UserChannelId(details.user_channel_id.0),
         peer_node_id: details.counterparty_node_id,
+        outbound: details.is_outbound,
         funding: details.funding_txo,
         amount: AmountSat::try_new(details.channel_value_sats).map_err(impossible)?,
         outbound_capacity: AmountMsat::try_new(details.outbound_capacity_msat).map_err(impossible)?,
