@@ -102,6 +102,7 @@ impl App {
         let hold_limits = HoldLimits {
             max_open: config.max_open_invoices,
             max_accepted: config.max_accepted_holds,
+            node_call_timeout: config.node_call_timeout,
             holds_enabled: config.holds_enabled,
             claims_enabled: config.claims_enabled,
         };

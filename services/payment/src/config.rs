@@ -48,6 +48,10 @@ pub struct Config {
     /// How often the guard looks. Far below the time between blocks.
     #[serde(default = "default_guard_interval", with = "duration")]
     pub guard_interval: Duration,
+    /// How long the node may take to answer a claim, a fail-back or a look-up of the guard, which then goes on with the
+    /// next hold and comes back to this one.
+    #[serde(default = "default_node_call_timeout", with = "duration")]
+    pub node_call_timeout: Duration,
     /// How long the node must be in sync with nothing to report before a claim past its deadline counts as lost.
     #[serde(default = "default_lost_settle_time", with = "duration")]
     pub lost_settle_time: Duration,
@@ -112,9 +116,11 @@ impl Config {
             let why = "must be at least 1: at the deadline itself the node has acted already";
             return Err(ConfigError::invalid("payment.guard_margin_blocks", why));
         }
-        for (key, interval) in
-            [("guard_interval", self.guard_interval), ("lost_settle_time", self.lost_settle_time)]
-        {
+        for (key, interval) in [
+            ("guard_interval", self.guard_interval),
+            ("node_call_timeout", self.node_call_timeout),
+            ("lost_settle_time", self.lost_settle_time),
+        ] {
             if interval.is_zero() {
                 return Err(ConfigError::invalid(format!("payment.{key}"), "must not be zero"));
             }
@@ -146,6 +152,10 @@ const fn default_guard_margin() -> u32 {
 
 const fn default_guard_interval() -> Duration {
     Duration::from_secs(1)
+}
+
+const fn default_node_call_timeout() -> Duration {
+    Duration::from_secs(10)
 }
 
 const fn default_lost_settle_time() -> Duration {

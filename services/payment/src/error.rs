@@ -114,7 +114,7 @@ fn refused_invoice(refused: &InvoiceRefused) -> Failure {
 
 fn failed_node(failed: NodeError) -> Failure {
     match failed {
-        NodeError::NotRunning => Failure::unavailable("lightning node", failed),
+        NodeError::NotRunning | NodeError::NoAnswer => Failure::unavailable("lightning node", failed),
         NodeError::InsufficientFunds => Failure::new(ErrorReason::InsufficientFunds, failed.to_string()),
         NodeError::PeerUnreachable => Failure::unavailable("peer", failed),
         NodeError::Refused(_) => Failure::new(ErrorReason::InvalidField, failed.to_string()),

@@ -15,6 +15,9 @@ use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
 /// A node that could not do what it was told.
 #[derive(Debug, Error)]
 pub enum NodeError {
+    /// It did not answer in time; whether it did what it was told is not known.
+    #[error("the lightning node does not answer")]
+    NoAnswer,
     /// It is not running (starting, or stopped).
     #[error("the lightning node is not running")]
     NotRunning,
@@ -201,8 +204,8 @@ pub trait LightningNode: Send + Sync + 'static {
 
     /// Pays an invoice; the payment hash is the idempotency key.
     async fn send(&self, invoice: &Bolt11Invoice, fee_limit: AmountMsat) -> Result<(), SendError>;
-    /// The node's own record of a payment hash.
-    async fn record(&self, payment_hash: PaymentHash) -> Option<NodeRecord>;
+    /// The node's own record of a payment hash; `None` when it lists none. An error says nothing about the payment.
+    async fn record(&self, payment_hash: PaymentHash) -> Result<Option<NodeRecord>, NodeError>;
 
     /// Waits for the head of the event queue; the same event until [`Self::event_handled`].
     async fn next_event(&self) -> NodeEvent;

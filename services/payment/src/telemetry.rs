@@ -38,7 +38,11 @@ pub fn unexpected_receipt() {
 pub fn contradiction(what: &'static str) {
     static COUNTER: OnceLock<Counter> = OnceLock::new();
     let describe = || {
-        counter("ailayer.payment.contradictions", "{contradiction}", "Reports of the node that contradict the rows.")
+        counter(
+            "ailayer.payment.contradictions",
+            "{contradiction}",
+            "Reports of the node that contradict the rows.",
+        )
     };
     COUNTER.get_or_init(describe).add(1, &[("what", what)]);
 }

@@ -94,7 +94,11 @@ async fn a_lease_has_one_owner_at_a_time() {
     // What the former owner still thinks of the job counts for nothing.
     leases::give_back(pool, bought.id(), one, Some((1, Duration::from_secs(60)))).await.unwrap();
     leases::give_back(pool, bought.id(), two, Some((7, Duration::from_secs(60)))).await.unwrap();
-    assert_eq!(leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(), [bought.id()], "the version had passed");
+    assert_eq!(
+        leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(),
+        [bought.id()],
+        "the version had passed"
+    );
     leases::give_back(pool, bought.id(), one, Some((1, Duration::from_secs(60)))).await.unwrap();
     assert_eq!(leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(), [], "it rests");
 }

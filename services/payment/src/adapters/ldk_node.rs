@@ -32,6 +32,9 @@ use crate::ports::{
 
 mod convert;
 mod log;
+mod turns;
+
+use turns::Turns;
 
 /// Threads of the node's own runtime: one for its event loop, one for its peers.
 const RUNTIME_THREADS: usize = 2;
@@ -84,6 +87,7 @@ pub struct LdkNode {
     node: Arc<Node>,
     runtime: Mutex<Option<Runtime>>,
     stopped: AtomicBool,
+    turns: Turns,
     /// The node keeps its last sync across restarts; only a newer one counts.
     synced_before_start: Option<u64>,
 }
@@ -108,6 +112,7 @@ impl LdkNode {
             node,
             runtime: Mutex::new(Some(runtime)),
             stopped: AtomicBool::new(false),
+            turns: Turns::default(),
             synced_before_start,
         })
     }
@@ -122,6 +127,22 @@ impl LdkNode {
         let node = Arc::clone(&self.node);
         // A panic inside the node leaves nothing to reason about; it reads as "not running".
         spawn_blocking(move || act(&node)).await.unwrap_or(Err(LdkError::NotRunning))
+    }
+
+    /// A call about one payment hash. Those about the same hash take turns, so that a call which hangs keeps one thread and
+    /// not one more with each repetition: who waits for a turn, and gives up, has cost nothing.
+    async fn call_about<T: Send + 'static>(
+        &self,
+        payment_hash: PaymentHash,
+        act: impl FnOnce(&Node) -> Result<T, LdkError> + Send + 'static,
+    ) -> Result<T, LdkError> {
+        let turn = self.turns.of(payment_hash).lock_owned().await;
+        self.call(move |node| {
+            let outcome = act(node);
+            drop(turn);
+            outcome
+        })
+        .await
     }
 
     fn take_runtime(&self) -> Option<Runtime> {
@@ -234,16 +255,19 @@ impl LightningNode for LdkNode {
     }
 
     async fn claim(&self, amount: AmountMsat, preimage: &Preimage) -> Result<(), NodeError> {
-        let hash = LdkHash(*preimage.payment_hash().0.as_bytes());
+        let payment_hash = preimage.payment_hash();
         let preimage = PaymentPreimage(*preimage.expose());
-        let claimed =
-            self.call(move |node| node.bolt11_payment().claim_for_hash(hash, amount.msat(), preimage));
+        let claimed = self.call_about(payment_hash, move |node| {
+            let hash = LdkHash(*payment_hash.0.as_bytes());
+            node.bolt11_payment().claim_for_hash(hash, amount.msat(), preimage)
+        });
         claimed.await.map_err(convert::error)
     }
 
     async fn fail_back(&self, payment_hash: PaymentHash) -> Result<(), NodeError> {
         let hash = LdkHash(*payment_hash.0.as_bytes());
-        self.call(move |node| node.bolt11_payment().fail_for_hash(hash)).await.map_err(convert::error)
+        let failed = self.call_about(payment_hash, move |node| node.bolt11_payment().fail_for_hash(hash));
+        failed.await.map_err(convert::error)
     }
 
     async fn send(&self, invoice: &Bolt11Invoice, fee_limit: AmountMsat) -> Result<(), SendError> {
@@ -253,14 +277,15 @@ impl LightningNode for LdkNode {
         sent.await.map(drop).map_err(convert::send_error)
     }
 
-    async fn record(&self, payment_hash: PaymentHash) -> Option<NodeRecord> {
+    async fn record(&self, payment_hash: PaymentHash) -> Result<Option<NodeRecord>, NodeError> {
         let id = PaymentId(*payment_hash.0.as_bytes());
-        let details = self.call(move |node| Ok(node.payment(&id))).await.ok().flatten()?;
-        Some(match details.status {
+        let details = self.call_about(payment_hash, move |node| Ok(node.payment(&id)));
+        let details = details.await.map_err(convert::error)?;
+        Ok(details.map(|details| match details.status {
             PaymentStatus::Pending => NodeRecord::InFlight,
             PaymentStatus::Succeeded => NodeRecord::Succeeded,
             PaymentStatus::Failed => NodeRecord::Failed,
-        })
+        }))
     }
 
     async fn next_event(&self) -> NodeEvent {

@@ -1,9 +1,11 @@
 //! Hold invoices: create, claim, release, and what the node reports about them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ailayer_platform::{clock, crash};
 use ailayer_primitives::{AmountMsat, PaymentHash, UnixS};
+use ailayer_store::StoreError;
 use ailayer_store::event_log::Signal;
 
 use crate::domain::event::{Event, EventKind};
@@ -13,7 +15,7 @@ use crate::domain::hold_invoice::{
 use crate::domain::invoice_id::InvoiceId;
 use crate::domain::preimage::PreimageSecret;
 use crate::error::ServiceError;
-use crate::ports::{LightningNode, NodeRecord};
+use crate::ports::{LightningNode, NodeError, NodeRecord};
 use crate::service::sync_gate::SyncGate;
 use crate::store::Rows;
 use crate::store::hold_invoice as table;
@@ -34,6 +36,8 @@ pub struct HoldLimits {
     pub max_open: u64,
     /// ACCEPTED and CLAIM_REQUESTED rows at most: each takes HTLC slots of a channel.
     pub max_accepted: u64,
+    /// How long one call to the node may take before it is given up and repeated later.
+    pub node_call_timeout: Duration,
     /// Kill switch of new holds.
     pub holds_enabled: bool,
     /// Kill switch of claims.
@@ -182,20 +186,46 @@ impl Holds {
 
     /// One round of the guard: expires, gives back what nobody claimed, repeats what a crash may have cut off.
     /// `events_drained` as in [`Input::Tick`], the per-row part apart.
+    ///
+    /// A row that cannot be moved, or whose call to the node is not answered, does not keep the next one from its turn.
+    ///
+    /// # Errors
+    /// What no other row would fare better with: the database is away, or its rows cannot be trusted.
     pub async fn tick(&self, now: UnixS, events_drained: bool) -> Result<(), ServiceError> {
         let tip = self.node.status().tip.height;
         let guard_height = tip.saturating_add(self.margins.guard_blocks);
         for due in table::find_due(&self.rows, now, guard_height, TICK_ROWS).await? {
-            let received = due.state == HoldState::ClaimRequested
-                && self.node.record(due.payment_hash).await == Some(NodeRecord::Succeeded);
-            let events_drained = events_drained && !received;
-            let tick = |_: &HoldInvoice| Input::Tick { tip, now, events_drained };
-            match self.step(due.invoice_id, None, None, tick).await {
-                Ok(step) => drop(self.finish(step).await?),
-                Err(ServiceError::Contended) => {}
-                Err(error) => return Err(error),
+            match self.tick_row(&due, tip, now, events_drained).await {
+                Ok(()) | Err(ServiceError::Contended) => {}
+                Err(error) if ends_the_round(&error) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(invoice_id = %due.invoice_id, %error, "hold invoice not moved, trying again");
+                }
             }
         }
+        Ok(())
+    }
+
+    async fn tick_row(
+        &self,
+        due: &HoldInvoice,
+        tip: u32,
+        now: UnixS,
+        events_drained: bool,
+    ) -> Result<(), ServiceError> {
+        // The node is asked only where its answer counts; no answer is none, and then silence means nothing.
+        let silent = due.state != HoldState::ClaimRequested
+            || match self.in_time(self.node.record(due.payment_hash)).await {
+                Ok(record) => record != Some(NodeRecord::Succeeded),
+                Err(error) => {
+                    tracing::warn!(payment_hash = %due.payment_hash, %error, "the node's record is not known");
+                    false
+                }
+            };
+        let events_drained = events_drained && silent;
+        let tick = |_: &HoldInvoice| Input::Tick { tip, now, events_drained };
+        let step = self.step(due.invoice_id, None, None, tick).await?;
+        self.finish(step).await?;
         Ok(())
     }
 
@@ -256,7 +286,7 @@ impl Holds {
             Some(NodeCall::Claim) => {
                 let amount = invoice.hold.map_or(AmountMsat::ZERO, |hold| hold.amount);
                 let preimage = self.secret.preimage(invoice.invoice_id);
-                if let Err(error) = self.node.claim(amount, &preimage).await {
+                if let Err(error) = self.in_time(self.node.claim(amount, &preimage)).await {
                     tracing::error!(invoice_id = %invoice.invoice_id, %error, "claim not taken by the node, repeating");
                     return false;
                 }
@@ -273,11 +303,16 @@ impl Holds {
     }
 
     async fn fail_back(&self, hash: PaymentHash) -> bool {
-        if let Err(error) = self.node.fail_back(hash).await {
+        if let Err(error) = self.in_time(self.node.fail_back(hash)).await {
             tracing::error!(payment_hash = %hash, %error, "fail-back not taken by the node, repeating");
             return false;
         }
         true
+    }
+
+    /// A call to the node, given up when it is not answered in time.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, NodeError>>) -> Result<T, NodeError> {
+        tokio::time::timeout(self.limits.node_call_timeout, call).await.unwrap_or(Err(NodeError::NoAnswer))
     }
 
     fn moved(&self, invoice: &HoldInvoice) {
@@ -289,6 +324,11 @@ impl Holds {
         telemetry::hold_moved(*state);
         self.signal.notify();
     }
+}
+
+/// True for a failure that the other rows share.
+fn ends_the_round(error: &ServiceError) -> bool {
+    error.is_fatal() || matches!(error, ServiceError::Store(StoreError::Unavailable(_)))
 }
 
 /// Says aloud that another amount was taken than was accepted. The trace is the row itself and its event, which the

@@ -128,7 +128,14 @@ impl Payments {
     /// Finds out what became of a payment whose call was cut off.
     async fn resolve(&self, payment: &OutgoingPayment) -> Result<(), ServiceError> {
         let hash = payment.payment_hash;
-        match self.node.record(hash).await {
+        let record = match self.node.record(hash).await {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::warn!(payment_hash = %hash, %error, "the node's record is not known");
+                return Ok(());
+            }
+        };
+        match record {
             // The node has it: its event ends it.
             Some(NodeRecord::InFlight | NodeRecord::Succeeded) => {
                 table::mark_in_flight(&self.rows, hash, clock::now_ms()).await?;

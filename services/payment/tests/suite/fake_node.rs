@@ -41,6 +41,8 @@ pub struct Faults {
     pub claim_is_lost: bool,
     /// Fail-backs fail with an error.
     pub fail_back_fails: bool,
+    /// Calls about this payment do not return.
+    pub hangs_about: Option<PaymentHash>,
     /// Sends fail, and nobody knows whether they were sent.
     pub send_unknown: bool,
     /// Sends find no route.
@@ -164,6 +166,12 @@ impl FakeNode {
         };
     }
 
+    async fn maybe_hang(&self, hash: PaymentHash) {
+        if self.state().faults.hangs_about == Some(hash) {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// A channel as `order` describes it, opened by this node or by the peer.
     pub fn add_channel(&self, order: &ChannelOrder, outbound: bool) -> UserChannelId {
         let mut state = self.state();
@@ -265,6 +273,7 @@ impl LightningNode for FakeNode {
 
     async fn claim(&self, amount: AmountMsat, preimage: &Preimage) -> Result<(), NodeError> {
         let hash = preimage.payment_hash();
+        self.maybe_hang(hash).await;
         let taken = {
             let mut state = self.state();
             if state.faults.claim_fails {
@@ -272,7 +281,9 @@ impl LightningNode for FakeNode {
             }
             match state.registered.get(&hash) {
                 None => return Err(NodeError::Refused("unknown".to_owned())),
-                Some((asked, _)) if amount < *asked => return Err(NodeError::Refused("too little".to_owned())),
+                Some((asked, _)) if amount < *asked => {
+                    return Err(NodeError::Refused("too little".to_owned()));
+                }
                 Some(_) => {}
             }
             if state.faults.claim_is_lost {
@@ -289,6 +300,7 @@ impl LightningNode for FakeNode {
     }
 
     async fn fail_back(&self, payment_hash: PaymentHash) -> Result<(), NodeError> {
+        self.maybe_hang(payment_hash).await;
         let mut state = self.state();
         if state.faults.fail_back_fails {
             return Err(NodeError::NotRunning);
@@ -321,8 +333,9 @@ impl LightningNode for FakeNode {
         Ok(())
     }
 
-    async fn record(&self, payment_hash: PaymentHash) -> Option<NodeRecord> {
-        self.record_of(payment_hash)
+    async fn record(&self, payment_hash: PaymentHash) -> Result<Option<NodeRecord>, NodeError> {
+        self.maybe_hang(payment_hash).await;
+        Ok(self.record_of(payment_hash))
     }
 
     async fn next_event(&self) -> NodeEvent {

@@ -123,6 +123,27 @@ fn a_fail_back_the_node_did_not_take_is_repeated_until_it_does() {
 }
 
 #[test]
+fn a_call_that_hangs_holds_up_no_other_hold() {
+    alone(async || {
+        let bench = Bench::new("node_call_timeout = \"100ms\"").await;
+        let (stuck, kept) = (bench.accepted().await, bench.accepted().await);
+        bench.node.set(|faults| faults.claim_is_lost = true);
+        bench.claim(&stuck.invoice_id).await.unwrap();
+        bench.node.set(|faults| faults.hangs_about = Some(hash(&stuck)));
+        bench.node.mine(DEADLINE_BLOCKS - 1);
+        let released = bench.wait_state(&kept.invoice_id, State::Released).await;
+        assert_eq!(released.release_reason, "deadline");
+        assert_eq!(wait_outcome(&bench.node, hash(&kept)).await, Outcome::Failed);
+        // A look-up that is not answered is no sign that a claim was lost.
+        bench.node.mine(1);
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(bench.get(&stuck.invoice_id).await.state(), State::ClaimRequested);
+        bench.node.set(|faults| faults.hangs_about = None);
+        bench.wait_state(&stuck.invoice_id, State::Lost).await;
+    });
+}
+
+#[test]
 fn a_release_is_told_again_at_every_start_until_the_deadline() {
     alone(async || {
         let mut bench = Bench::new("").await;

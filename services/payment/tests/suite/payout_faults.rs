@@ -97,29 +97,29 @@ fn money_that_left_after_all_is_recorded_beside_the_row() {
         bench.node.set(|faults| faults.no_route = true);
         let pending = bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
         bench.wait_payment(&pending.payment_hash, PaymentState::Failed).await;
-        let sent = |payment_hash, byte| NodeEvent::PaymentSent {
-            payment_hash,
-            preimage: [byte; 32],
-            fee: msat(7),
-        };
+        let sent =
+            |payment_hash, byte| NodeEvent::PaymentSent { payment_hash, preimage: [byte; 32], fee: msat(7) };
         let unknown = PaymentHash(Digest::sha256(&[9; 32]));
         for event in [sent(hash_of(&pending), 8), sent(unknown, 9), sent(unknown, 9)] {
             bench.node.emit(event);
         }
         until("both on record", async || {
             let mut database = bench.database().await;
-            let sql = "select payment_hash, preimage, fee_msat from payment.unexpected_payment order by preimage";
+            let sql =
+                "select payment_hash, preimage, fee_msat from payment.unexpected_payment order by preimage";
             let found = sqlx::query(sql).fetch_all(&mut database).await.unwrap();
             let found: Vec<(Vec<u8>, Vec<u8>, i64)> =
                 found.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-            let expected = [
-                (pending.payment_hash.clone(), vec![8; 32], 7),
-                (unknown.0.to_vec(), vec![9; 32], 7),
-            ];
+            let expected =
+                [(pending.payment_hash.clone(), vec![8; 32], 7), (unknown.0.to_vec(), vec![9; 32], 7)];
             if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
         })
         .await;
-        assert_eq!(bench.payment(&pending.payment_hash).await.state(), PaymentState::Failed, "its word stays");
+        assert_eq!(
+            bench.payment(&pending.payment_hash).await.state(),
+            PaymentState::Failed,
+            "its word stays"
+        );
         assert_eq!(bench.events_after(0).await.len(), 1);
     });
 }

@@ -181,12 +181,7 @@ fn create(invoice: &HoldInvoice) -> Decision {
     }
 }
 
-fn claimable(
-    invoice: &HoldInvoice,
-    money: Claimable,
-    conditions: Conditions,
-    margins: Margins,
-) -> Decision {
+fn claimable(invoice: &HoldInvoice, money: Claimable, conditions: Conditions, margins: Margins) -> Decision {
     let unnamed = conditions.tip.saturating_add(UNNAMED_DEADLINE_BLOCKS);
     let fail_back_until = Some(money.claim_deadline_height.unwrap_or(unnamed));
     let fail_again = |state| Transition {

@@ -63,7 +63,7 @@ impl LightningNode for SlowNode {
     async fn send(&self, _: &Bolt11Invoice, _: AmountMsat) -> Result<(), SendError> {
         panic!("not asked here")
     }
-    async fn record(&self, _: PaymentHash) -> Option<NodeRecord> {
+    async fn record(&self, _: PaymentHash) -> Result<Option<NodeRecord>, NodeError> {
         panic!("not asked here")
     }
     async fn next_event(&self) -> NodeEvent {
