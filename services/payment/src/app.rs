@@ -11,6 +11,7 @@ use ailayer_primitives::Network;
 use ailayer_store::StoreError;
 use ailayer_store::event_log::Signal;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::adapters::ldk_node::{LdkNode, LdkNodeConfig, StartError};
 use crate::config::Config;
@@ -80,6 +81,8 @@ pub struct App {
     pub guard_interval: Duration,
     /// How long silence must last before a claim counts as lost.
     pub lost_settle_time: Duration,
+    /// One permit a live stream: the server's own limit of calls in flight ends when a stream begins.
+    pub watchers: Arc<Semaphore>,
     /// Ends live streams.
     pub shutdown: Shutdown,
 }
@@ -113,6 +116,7 @@ impl App {
             max_fee_ppm: config.max_fee_ppm,
             enabled: config.payouts_enabled,
         };
+        let watchers = usize::try_from(config.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
         let app = Self {
             holds: Holds::new(
                 rows.clone(),
@@ -139,6 +143,7 @@ impl App {
             gate,
             guard_interval: config.guard_interval,
             lost_settle_time: config.lost_settle_time,
+            watchers: Arc::new(Semaphore::new(watchers)),
             shutdown,
         };
         app.holds.fail_back_again().await?;

@@ -94,6 +94,10 @@ pub struct Config {
     #[serde(default = "default_fee_ppm")]
     pub max_fee_ppm: u32,
 
+    /// Readers of `WatchEvents` at once; one more is refused with OVERLOADED.
+    #[serde(default = "default_max_watchers")]
+    pub max_watchers: u32,
+
     /// The database.
     pub store: StoreConfig,
     /// What every service has.
@@ -128,6 +132,9 @@ impl Config {
         if self.max_accepted_holds == 0 || self.max_open_invoices == 0 {
             let why = "must not be zero; set payment.holds_enabled = false to refuse holds";
             return Err(ConfigError::invalid("payment.max_open_invoices", why));
+        }
+        if self.max_watchers == 0 {
+            return Err(ConfigError::invalid("payment.max_watchers", "must be at least 1"));
         }
         self.store.validate("payment.store")
     }
@@ -199,6 +206,10 @@ fn default_fee_base() -> AmountMsat {
 
 const fn default_fee_ppm() -> u32 {
     10_000
+}
+
+const fn default_max_watchers() -> u32 {
+    64
 }
 
 #[cfg(test)]

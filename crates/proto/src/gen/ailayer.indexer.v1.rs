@@ -429,7 +429,8 @@ pub mod indexer_service_client {
         /// Streams connected and disconnected blocks from after a cursor, then live, without a gap.
         ///
         /// After the events up to any cursor are applied, the reader's chain is the indexer's chain at that
-        /// moment. A cursor ahead of the log is refused with INVALID_CURSOR.
+        /// moment. A cursor ahead of the log is refused with INVALID_CURSOR, a reader beyond the
+        /// service's limit with OVERLOADED.
         pub async fn watch_blocks(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchBlocksRequest>,
@@ -531,7 +532,8 @@ pub mod indexer_service_server {
         /// Streams connected and disconnected blocks from after a cursor, then live, without a gap.
         ///
         /// After the events up to any cursor are applied, the reader's chain is the indexer's chain at that
-        /// moment. A cursor ahead of the log is refused with INVALID_CURSOR.
+        /// moment. A cursor ahead of the log is refused with INVALID_CURSOR, a reader beyond the
+        /// service's limit with OVERLOADED.
         async fn watch_blocks(
             &self,
             request: tonic::Request<super::WatchBlocksRequest>,

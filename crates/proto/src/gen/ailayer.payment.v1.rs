@@ -883,7 +883,8 @@ pub mod payment_service_client {
         }
         /// Streams the event log from after a cursor, then live, without a gap and without an end.
         ///
-        /// Delivery is at least once and in cursor order. A cursor ahead of the log is refused with INVALID_CURSOR.
+        /// Delivery is at least once and in cursor order. A cursor ahead of the log is refused with INVALID_CURSOR,
+        /// a reader beyond the service's limit with OVERLOADED.
         pub async fn watch_events(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchEventsRequest>,
@@ -1034,7 +1035,8 @@ pub mod payment_service_server {
             + 'static;
         /// Streams the event log from after a cursor, then live, without a gap and without an end.
         ///
-        /// Delivery is at least once and in cursor order. A cursor ahead of the log is refused with INVALID_CURSOR.
+        /// Delivery is at least once and in cursor order. A cursor ahead of the log is refused with INVALID_CURSOR,
+        /// a reader beyond the service's limit with OVERLOADED.
         async fn watch_events(
             &self,
             request: tonic::Request<super::WatchEventsRequest>,

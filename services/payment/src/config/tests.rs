@@ -45,6 +45,7 @@ fn contradictions_and_unknown_keys_are_refused() {
         ("AILAYER_PAYMENT__GUARD_INTERVAL", "0s"),
         ("AILAYER_PAYMENT__NODE_CALL_TIMEOUT", "0s"),
         ("AILAYER_PAYMENT__MAX_ACCEPTED_HOLDS", "0"),
+        ("AILAYER_PAYMENT__MAX_WATCHERS", "0"),
         ("AILAYER_PAYMENT__NO_SUCH_KEY", "1"),
     ] {
         assert!(load(MINIMAL, &[(key, value)]).is_err(), "{key} = {value}");

@@ -8,6 +8,7 @@ use ailayer_platform::error::{ErrorReason, Failure};
 use ailayer_proto::ailayer::payment::v1::{WatchEventsRequest, WatchEventsResponse};
 use ailayer_store::event_log::Signal;
 use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::event_codec;
@@ -19,6 +20,8 @@ use crate::store::events;
 const BATCH: u32 = 256;
 /// A missed wake-up only delays.
 const POLL: Duration = Duration::from_secs(2);
+/// When a reader that found no place may try again.
+const PLACE_RETRY: Duration = Duration::from_secs(5);
 
 pub(super) type EventStream = BoxStream<'static, Result<WatchEventsResponse, Status>>;
 
@@ -28,8 +31,17 @@ pub(super) async fn handle(app: &Arc<App>, request: &WatchEventsRequest) -> Resu
         let message = format!("the log ends at cursor {head}");
         return Err(Failure::field(ErrorReason::InvalidCursor, "after_cursor", message));
     }
-    let (app, signal) = (Arc::clone(app), app.signal.clone());
-    let reader = Reader { app, signal, cursor: request.after_cursor, read: VecDeque::new() };
+    let permit = Arc::clone(&app.watchers).try_acquire_owned().map_err(|_| {
+        Failure::new(ErrorReason::Overloaded, "too many readers watch the events")
+            .with_retry_after(PLACE_RETRY)
+    })?;
+    let reader = Reader {
+        app: Arc::clone(app),
+        signal: app.signal.clone(),
+        cursor: request.after_cursor,
+        read: VecDeque::new(),
+        _permit: permit,
+    };
     Ok(stream::try_unfold(reader, Reader::next).boxed())
 }
 
@@ -38,6 +50,8 @@ struct Reader {
     signal: Signal,
     cursor: u64,
     read: VecDeque<WatchEventsResponse>,
+    /// This reader's place, given back with the stream.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Reader {

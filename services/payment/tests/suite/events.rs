@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use ailayer_platform::error::ErrorReason;
+use ailayer_platform::error::{ErrorReason, retry_after};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
 use ailayer_proto::ailayer::payment::v1::{self as pb};
 use futures::StreamExt as _;
 use tonic::Request;
 use uuid::Uuid;
 
+use crate::bench::Bench;
 use crate::running::{Running, assert_reason, hold_invoice};
-use crate::world::shared;
+use crate::world::{alone, shared};
 
 async fn tombstone(running: &Running) -> String {
     let id = Uuid::new_v4().to_string();
@@ -55,6 +56,23 @@ fn a_live_reader_is_woken() {
             }
         }
         assert!(began.elapsed() < Duration::from_secs(1), "woken, not polled: {:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn readers_are_bounded_and_one_that_goes_makes_room() {
+    alone(async || {
+        let bench = Bench::new("max_watchers = 2").await;
+        let watch = async || {
+            let request = Request::new(pb::WatchEventsRequest { after_cursor: 0 });
+            bench.api.watch_events(request).await.map(tonic::Response::into_inner)
+        };
+        let (first, _second) = (watch().await.unwrap(), watch().await.unwrap());
+        let refused = watch().await.map(|_| ()).unwrap_err();
+        assert!(retry_after(&refused).is_some(), "{refused:?}");
+        assert_reason::<()>(Err(refused), ErrorReason::Overloaded);
+        drop(first);
+        watch().await.map(|_| ()).unwrap();
     });
 }
 
