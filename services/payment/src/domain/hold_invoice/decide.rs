@@ -107,7 +107,7 @@ pub enum NodeCall {
     MakeInvoice,
     /// `claim_for_hash`.
     Claim,
-    /// `fail_for_hash`. Never for a payment whose claim was authorised.
+    /// `fail_for_hash`. Never for a payment whose claim was authorised; a second one of the same hash goes back (ADR 7).
     FailBack,
 }
 
