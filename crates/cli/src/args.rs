@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ailayer_platform::config::Secret;
 use ailayer_primitives::{Digest, Network, RequestId};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -155,8 +157,8 @@ pub struct WalletArgs {
     #[arg(long, env = "AILAYER_BITCOIND_USER")]
     pub bitcoind_user: String,
     /// Its password. Prefer the variable: command lines are visible to others.
-    #[arg(long, env = "AILAYER_BITCOIND_PASSWORD", hide_env_values = true)]
-    pub bitcoind_password: String,
+    #[arg(long, env = "AILAYER_BITCOIND_PASSWORD", hide_env_values = true, value_parser = secret)]
+    pub bitcoind_password: Secret<String>,
     /// Where your node listens for peers; nowhere by default.
     #[arg(long)]
     pub listen: Option<SocketAddr>,
@@ -166,6 +168,11 @@ pub struct WalletArgs {
     /// Pay with real bitcoin on the network `bitcoin`.
     #[arg(long)]
     pub allow_mainnet: bool,
+}
+
+/// From here on nothing prints it.
+fn secret(text: &str) -> Result<Secret<String>, Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 #[derive(Debug, clap::Args)]
@@ -308,5 +315,15 @@ mod tests {
         for wrong in ["", "02@h:1", &id, &format!("{id}@h"), &format!("{id}@:1"), &format!("{id}@h:x")] {
             assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_wallets_password_is_never_printed() {
+        let line = "ailayer buy hello --gateway http://h:1 --max-price-msat 1 --wallet w \
+                    --bitcoind-rpc http://h:2 --bitcoind-user u --bitcoind-password hunter2";
+        let args = Args::try_parse_from(line.split_whitespace()).unwrap();
+        assert!(!format!("{args:?}").contains("hunter2"));
+        let Command::Buy(buy) = args.command else { panic!("not what was asked for") };
+        assert_eq!(buy.wallet.bitcoind_password.expose(), "hunter2");
     }
 }

@@ -50,7 +50,7 @@ fn config(args: &WalletArgs) -> Result<PayerConfig, Failure> {
         rpc_host: host.to_owned(),
         rpc_port: port,
         rpc_user: args.bitcoind_user.clone(),
-        rpc_password: Secret::new(args.bitcoind_password.clone()),
+        rpc_password: args.bitcoind_password.clone(),
         listen: args.listen,
     })
 }
