@@ -79,7 +79,7 @@ pub async fn a_claim_that_comes_late_is_settled_or_written_off(stage: &Stage) ->
     stage.mine_up_to(u32::try_from(deadline)? + 1).await?;
     stage.restart(Service::Payment).await?;
     if !stage.buyer.has_channel() {
-        return stage.ending_of_closed_channel(&deal).await;
+        return stage.ending_of_closed_channel(&deal).await.map(drop);
     }
     let job = stage.follow_to_end(deal.key()).await?;
     stage.note(format!("the late claim ended {:?}", job.state));

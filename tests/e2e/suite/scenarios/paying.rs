@@ -5,10 +5,13 @@ use std::time::Duration;
 use ailayer_client::ErrorReason;
 use ailayer_client::gateway::JobState;
 use ailayer_client::payment::HoldInvoiceState;
+use ailayer_payer::PaymentOutcome;
 use ailayer_platform::clock;
 use ailayer_primitives::AmountMsat;
 use anyhow::{Context as _, bail, ensure};
 
+use crate::stage::forged::forged;
+use crate::stage::purchase::Deal;
 use crate::stage::services::Service;
 use crate::stage::{PATIENCE, Stage, wait};
 
@@ -45,12 +48,8 @@ pub async fn the_same_invoice_twice(stage: &Stage) -> anyhow::Result<()> {
 /// An HTLC is claimed whole and there is no change: what is not the price goes back.
 pub async fn more_or_less_than_the_price(stage: &Stage) -> anyhow::Result<()> {
     let deal = stage.quote().await?;
-    let half = AmountMsat::try_new(deal.price_msat() / 2)?;
-    match stage.buyer.pay_amount(&deal.purchase.bolt11, half).await {
-        Err(_) => {}
-        Ok(_) => stage.check_payment_failed(&stage.buyer, deal.purchase.payment_hash).await?,
-    }
-    stage.check_outbound(deal.before_msat).await?;
+    // No honest node sends less than an invoice asks, so this one is told that half was asked.
+    refused_by_the_seller(stage, &deal, deal.price_msat() / 2).await.context("half the price")?;
     ensure!(stage.job(deal.key()).await?.state == JobState::Quoted, "half the price has moved the job");
 
     let more = AmountMsat::try_new(deal.price_msat() + 500)?;
@@ -121,8 +120,8 @@ pub async fn after_the_quote_has_ended(stage: &Stage) -> anyhow::Result<()> {
         job.release_reason
     );
     ensure!(clock::now_s() >= deal.purchase.quote.expiry_unix_s, "the quote has ended before its time");
-    pay_in_vain_by_buyer(stage, &deal.purchase.bolt11, deal.purchase.quote.price_msat).await?;
-    stage.check_outbound(deal.before_msat).await?;
+    // The buyer's own node knows better than to pay an invoice that has ended, so it is told that there is time.
+    refused_by_the_seller(stage, &deal, deal.price_msat()).await.context("after the end")?;
     stage.check_no_answer(&deal).await?;
     stage.check_postings(&deal, &[]).await?;
     // The same request answers the same quote for ever, or says that it has ended; never a fresh one.
@@ -170,11 +169,16 @@ async fn pay_in_vain(stage: &Stage, bolt11: &str, price: AmountMsat) -> anyhow::
     Ok(())
 }
 
-/// The buyer's own node may know better than to pay an invoice that has ended.
-async fn pay_in_vain_by_buyer(stage: &Stage, bolt11: &str, price: AmountMsat) -> anyhow::Result<()> {
-    if stage.buyer.pay(bolt11, price).await.is_ok() {
-        let hash = ailayer_payer::Payer::payment_hash(bolt11)?;
-        stage.check_payment_failed(&stage.buyer, hash).await?;
+/// The buyer sends so much to the seller's node, whatever was agreed and however late it is, and has it back because the
+/// seller's node says no.
+async fn refused_by_the_seller(stage: &Stage, deal: &Deal, amount_msat: u64) -> anyhow::Result<()> {
+    let sent = stage.buyer.pay_unchecked(forged(&deal.purchase.bolt11, amount_msat)?).await?;
+    ensure!(sent, "the buyer's node says that it has paid this before");
+    match stage.buyer.wait_payment(deal.purchase.payment_hash, PATIENCE).await? {
+        PaymentOutcome::Failed { reason } => {
+            ensure!(reason == "recipient_rejected", "it did not reach the seller's node: {reason}");
+        }
+        PaymentOutcome::Succeeded { .. } => bail!("the seller has taken it"),
     }
-    Ok(())
+    stage.check_outbound(deal.before_msat).await
 }

@@ -93,8 +93,8 @@ impl Stage {
     /// A node that is killed between writing a channel's monitor and its manager closes that channel at its next start
     /// (LDK knows no other way), and an amount as small as a price here has no output of its own in the closing
     /// transaction. So the payer's node may say "failed" for a job that was rightly settled: the seller's loss.
-    /// Never the other way round.
-    pub async fn ending_of_closed_channel(&self, deal: &Deal) -> anyhow::Result<()> {
+    /// Never the other way round. Answers the job's last state; whether that one is right, the scenario knows.
+    pub async fn ending_of_closed_channel(&self, deal: &Deal) -> anyhow::Result<JobState> {
         let job = self.follow_to_end(deal.key()).await?;
         let mut blocks = 0;
         let outcome = loop {
@@ -105,22 +105,24 @@ impl Stage {
             self.mine(1).await?;
             blocks += 1;
         };
-        self.note(format!("the node closed its channel; job {:?}, payer {outcome:?}", job.state));
-        match (job.state, &outcome) {
+        let state = job.state;
+        self.note(format!("the node closed its channel; job {state:?}, payer {outcome:?}"));
+        match (state, &outcome) {
             (JobState::Settled, _) => {
                 let (paid, unpaid) = match outcome {
                     PaymentOutcome::Succeeded { .. } => (deal.price_msat(), 0),
                     PaymentOutcome::Failed { .. } => (0, deal.price_msat()),
                 };
                 self.channel_closed(deal, paid, unpaid);
-                self.check_delivered(deal, job).await.map(drop)
+                self.check_delivered(deal, job).await?;
             }
-            (_, PaymentOutcome::Succeeded { .. }) => bail!("paid, and the job ended {:?}", job.state),
+            (_, PaymentOutcome::Succeeded { .. }) => bail!("paid, and the job ended {state:?}"),
             (_, PaymentOutcome::Failed { .. }) => {
                 self.channel_closed(deal, 0, 0);
-                self.check_no_answer(deal).await
+                self.check_no_answer(deal).await?;
             }
         }
+        Ok(state)
     }
 
     fn channel_closed(&self, deal: &Deal, paid_msat: u64, unpaid_msat: u64) {
