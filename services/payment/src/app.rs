@@ -26,6 +26,7 @@ use crate::service::payments::{Payments, PayoutLimits};
 use crate::service::sync_gate::SyncGate;
 use crate::store::Rows;
 use crate::store::identity::{self, Identity};
+use crate::store::node_tip;
 use crate::{NAME, rpc, tasks};
 
 /// Why the service does not start, or stopped.
@@ -99,6 +100,9 @@ impl App {
         claim_schema(&rows, config.network, node.as_ref(), &secret).await?;
         let signal = Signal::new();
         let gate = SyncGate::new(config.first_sync_wait, config.max_sync_age, config.tip_age_limit());
+        if let Some(seen) = node_tip::find(&rows).await? {
+            gate.remember(seen);
+        }
         let gate = Arc::new(gate);
         let margins =
             Margins { claim_blocks: config.claim_margin_blocks, guard_blocks: config.guard_margin_blocks };

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod events;
 pub mod hold_invoice;
 pub mod identity;
+pub mod node_tip;
 pub mod outgoing_payment;
 mod row;
 
@@ -24,6 +25,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::new(2, "single writer", single_writer::SCHEMA_SQL),
     migration!(3, "payment", "../migrations/0003_payment.sql"),
     migration!(4, "unexpected payment", "../migrations/0004_unexpected_payment.sql"),
+    migration!(5, "node tip", "../migrations/0005_node_tip.sql"),
 ];
 
 /// The writer's name: one process a schema, as one process a node.

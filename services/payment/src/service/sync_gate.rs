@@ -8,18 +8,28 @@ use ailayer_primitives::UnixS;
 use crate::error::ServiceError;
 use crate::ports::NodeStatus;
 
+/// A tip, and since when it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TipSeen {
+    /// Its height.
+    pub height: u32,
+    /// When the service first saw it.
+    pub since: UnixS,
+}
+
 /// Deadlines are heights, so a node that does not see new blocks must not take new holds.
 ///
 /// Two ages are watched. The *sync age* is the time since the chain source last answered; it catches a dead
-/// source. The *tip age* is the time since the tip last changed, counted from when this process first saw it;
-/// it catches a source that answers but is itself stuck. Regtest has no tip age: there blocks come when asked for.
+/// source. The *tip age* is the time since the tip last changed, counted from when this service first saw it, also in an
+/// earlier process ([`SyncGate::remember`]): a restart makes a stuck tip no younger. It
+/// catches a source that answers but is itself stuck. Regtest has no tip age: there blocks come when asked for.
 #[derive(Debug)]
 pub struct SyncGate {
     started: Instant,
     first_sync_wait: Duration,
     max_sync_age: Duration,
     max_tip_age: Option<Duration>,
-    tip_seen: Mutex<Option<(u32, Instant)>>,
+    tip_seen: Mutex<Option<TipSeen>>,
 }
 
 impl SyncGate {
@@ -31,7 +41,7 @@ impl SyncGate {
 
     /// Refuses with NOT_SYNCED while the view is missing or too old.
     pub fn check(&self, status: &NodeStatus, now: UnixS) -> Result<(), ServiceError> {
-        let tip_age = self.observe(status.tip.height, Instant::now());
+        let tip_age = self.observe(status.tip.height, now);
         if !status.running {
             return Err(ServiceError::NotSynced("it is not running"));
         }
@@ -52,13 +62,25 @@ impl SyncGate {
         status.synced_at.is_none() && self.started.elapsed() < self.first_sync_wait
     }
 
+    /// Takes over what an earlier process saw.
+    pub fn remember(&self, seen: TipSeen) {
+        *self.tip_seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+
+    /// The tip as it was last checked; for [`SyncGate::remember`] after a restart.
+    pub fn tip_seen(&self) -> Option<TipSeen> {
+        *self.tip_seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes the tip; answers how long it has been the tip.
-    fn observe(&self, height: u32, now: Instant) -> Duration {
+    fn observe(&self, height: u32, now: UnixS) -> Duration {
         let mut seen = self.tip_seen.lock().unwrap_or_else(PoisonError::into_inner);
         match *seen {
-            Some((known, since)) if known == height => now.saturating_duration_since(since),
+            Some(known) if known.height == height => {
+                Duration::from_secs(now.0.saturating_sub(known.since.0))
+            }
             _ => {
-                *seen = Some((height, now));
+                *seen = Some(TipSeen { height, since: now });
                 Duration::ZERO
             }
         }
@@ -99,9 +121,20 @@ mod tests {
     #[test]
     fn a_tip_that_never_changes_closes_the_gate() {
         let gate = SyncGate::new(Duration::ZERO, Duration::from_secs(60), Some(Duration::from_secs(3600)));
-        let start = Instant::now();
-        assert_eq!(gate.observe(7, start), Duration::ZERO);
-        assert_eq!(gate.observe(7, start + Duration::from_secs(9)), Duration::from_secs(9));
-        assert_eq!(gate.observe(8, start + Duration::from_secs(10)), Duration::ZERO);
+        assert_eq!(gate.observe(7, UnixS(1000)), Duration::ZERO);
+        assert_eq!(gate.observe(7, UnixS(1009)), Duration::from_secs(9));
+        assert_eq!(gate.observe(8, UnixS(1010)), Duration::ZERO);
+        assert!(gate.check(&status(true, Some(4611)), UnixS(4611)).is_ok(), "another tip");
+        assert!(gate.check(&status(true, Some(8211)), UnixS(8211)).is_ok());
+        assert!(gate.check(&status(true, Some(8212)), UnixS(8212)).is_err());
+    }
+
+    #[test]
+    fn a_restart_makes_a_stuck_tip_no_younger() {
+        let gate = SyncGate::new(Duration::ZERO, Duration::from_secs(60), Some(Duration::from_secs(3600)));
+        gate.remember(TipSeen { height: 7, since: UnixS(1000) });
+        assert!(gate.check(&status(true, Some(4600)), UnixS(4600)).is_ok());
+        assert!(gate.check(&status(true, Some(4601)), UnixS(4601)).is_err());
+        assert_eq!(gate.tip_seen(), Some(TipSeen { height: 7, since: UnixS(1000) }));
     }
 }

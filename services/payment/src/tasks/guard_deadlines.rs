@@ -9,6 +9,8 @@ use ailayer_platform::tasks::Shutdown;
 
 use crate::app::App;
 use crate::error::ServiceError;
+use crate::service::sync_gate::TipSeen;
+use crate::store::node_tip;
 use crate::telemetry;
 
 /// Runs until the stop. Ends with an error only when the rows cannot be trusted or written for good.
@@ -16,6 +18,7 @@ pub async fn run(app: Arc<App>, node_health: Component, shutdown: Shutdown) -> R
     let mut timer = tokio::time::interval(app.guard_interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut quiet_since: Option<Instant> = None;
+    let mut kept_tip = app.gate.tip_seen();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -31,7 +34,7 @@ pub async fn run(app: Arc<App>, node_health: Component, shutdown: Shutdown) -> R
         let quiet = synced.is_ok() && !app.node.has_event();
         quiet_since = if quiet { quiet_since.or_else(|| Some(Instant::now())) } else { None };
         let drained = quiet_since.is_some_and(|since| since.elapsed() >= app.lost_settle_time);
-        match round(&app, drained).await {
+        match round(&app, drained, &mut kept_tip).await {
             Ok(()) => {}
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => tracing::warn!(%error, "guard round failed, trying again"),
@@ -39,8 +42,13 @@ pub async fn run(app: Arc<App>, node_health: Component, shutdown: Shutdown) -> R
     }
 }
 
-async fn round(app: &App, drained: bool) -> Result<(), ServiceError> {
+async fn round(app: &App, drained: bool, kept_tip: &mut Option<TipSeen>) -> Result<(), ServiceError> {
     app.holds.tick(clock::now_s(), drained).await?;
+    let seen = app.gate.tip_seen();
+    if let Some(tip) = seen.filter(|_| seen != *kept_tip) {
+        node_tip::put(&app.rows, tip).await?;
+        *kept_tip = seen;
+    }
     let counts = app.holds.counts().await?;
     telemetry::held(counts.accepted, counts.held.msat());
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_payment::ports::{LightningNode, NodeEvent};
+use ailayer_payment::store::node_tip;
 use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::{Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
@@ -268,6 +269,31 @@ fn money_that_arrives_while_the_node_does_not_sync_goes_back() {
         assert_eq!(released.release_reason, "not_synced");
         assert_eq!(wait_outcome(&bench.node, hash(&open)).await, Outcome::Failed);
         assert_eq!(bench.states_in_log(&open.invoice_id).await, [State::Released]);
+    });
+}
+
+#[test]
+fn a_tip_is_as_old_as_it_was_before_the_restart() {
+    alone(async || {
+        let mut bench = Bench::new("").await;
+        let first = until("the tip on record", async || {
+            let kept = node_tip::find(&bench.app.rows).await.unwrap();
+            kept.filter(|tip| Some(*tip) == bench.app.gate.tip_seen()).ok_or_else(|| "none".to_owned())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        bench.restart().await;
+        assert_eq!(bench.app.gate.tip_seen(), Some(first), "not seen for the first time now");
+        bench.node.mine(1);
+        until("another tip on record", async || {
+            let kept = node_tip::find(&bench.app.rows).await.unwrap();
+            if kept.is_some_and(|tip| tip.height == first.height + 1 && tip.since > first.since) {
+                Ok(())
+            } else {
+                Err(format!("{kept:?}"))
+            }
+        })
+        .await;
     });
 }
 
