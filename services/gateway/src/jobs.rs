@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::crash_points::{self, CrashPoints};
 use crate::domain::job::{Context, Effect, Input, Outcome, Refused, Rules, State, Transition};
 use crate::domain::keys::Keys;
-use crate::domain::ledger::{LedgerError, LedgerTransaction};
+use crate::domain::ledger::sale::{self, SaleError};
+use crate::domain::ledger::{Operation, Stripe, Verdict};
 use crate::domain::statements::sign_closing;
 use crate::signals::Signals;
 use crate::store::transitions::{Facts, write_in_tx};
@@ -37,7 +38,10 @@ pub enum ChangeError {
     Closing(#[from] EnvelopeError),
     /// The money does not add up.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    Sale(#[from] SaleError),
+    /// The ledger does not take the end of the job.
+    #[error("the end of job {0} cannot be posted: {1:?}")]
+    NotPosted(JobId, Verdict),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -116,12 +120,10 @@ impl Jobs {
             match *effect {
                 Effect::PostSettlement { amount } => {
                     facts.taken = Some(amount);
-                    let sale = LedgerTransaction::settled(before.job.price, amount)?;
-                    ledger::post_in_tx(tx, job_id, &sale, before.now).await?;
+                    post_in_tx(tx, job_id, sale::settled(job_id, before.job.price, amount)?).await?;
                 }
                 Effect::PostWriteOff => {
-                    let loss = LedgerTransaction::lost(before.job.price);
-                    ledger::post_in_tx(tx, job_id, &loss, before.now).await?;
+                    post_in_tx(tx, job_id, sale::lost(job_id, before.job.price)?).await?;
                 }
                 Effect::AppendClosing { outcome } => {
                     facts.closing = self.enqueue_closing_in_tx(tx, &before, outcome, facts.taken).await?;
@@ -180,6 +182,14 @@ impl Jobs {
         if changed.record.closing.is_some() {
             self.signals.relay();
         }
+    }
+}
+
+/// The one transaction that ends a job in the books. The job's row is locked, and its accounts are locked behind it.
+async fn post_in_tx(tx: &mut Tx, job_id: JobId, end: Operation) -> Result<(), ChangeError> {
+    match ledger::apply_one_in_tx(tx, Stripe::of_job(job_id), end).await? {
+        Verdict::Applied(_) => Ok(()),
+        verdict => Err(ChangeError::NotPosted(job_id, verdict)),
     }
 }
 

@@ -109,7 +109,7 @@ impl FollowPayments {
                 tracing::debug!(%job_id, event = name, "event about an invoice that is no job's");
                 Ok(tx.commit().await.map_err(StoreError::from)?)
             }
-            Err(error @ (ChangeError::Refused(_) | ChangeError::Ledger(_))) => {
+            Err(error @ (ChangeError::Refused(_) | ChangeError::Sale(_) | ChangeError::NotPosted(..))) => {
                 // Noted and passed over: waiting here would stop every other job's events.
                 drop(tx);
                 telemetry::contradiction(job_id, name, &error);

@@ -4,8 +4,7 @@
 use ailayer_client::payment::HoldInvoiceState;
 use ailayer_gateway::crash_points as point;
 use ailayer_gateway::domain::job::State;
-use ailayer_gateway::domain::ledger::Account;
-use ailayer_gateway::store::ledger;
+use ailayer_gateway::domain::ledger::HouseKind;
 
 use crate::fakes::serving;
 use crate::world::{Bought, World, order};
@@ -18,7 +17,7 @@ async fn assert_settled_once(world: &World, bought: &Bought) {
     assert_eq!(world.payments.state(bought.id()), Some(HoldInvoiceState::Claimed));
     assert_eq!(world.audit.entries().len(), 2, "one receipt, one closing entry");
     let price = i64::try_from(bought.0.price_msat).unwrap();
-    assert_eq!(ledger::balance(world.store.pool(), Account::Lightning).await.unwrap(), price);
+    assert_eq!(world.balance(HouseKind::Lightning).await, price);
     let result = gateway.result(bought.key()).await.unwrap();
     assert!(result.result.is_some());
     let receipt = gateway.receipt(bought.key()).await.unwrap();

@@ -2,8 +2,7 @@
 
 use ailayer_client::payment::{EventKind, HoldInvoice, HoldInvoiceState};
 use ailayer_gateway::domain::job::State;
-use ailayer_gateway::domain::ledger::Account;
-use ailayer_gateway::store::ledger;
+use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_primitives::AmountMsat;
 use uuid::Uuid;
 
@@ -24,7 +23,7 @@ async fn events_that_come_again_change_nothing() {
     world.events_taken_in().await;
     assert_eq!(world.record(bought.id()).await.version, settled.version);
     let price = i64::try_from(bought.0.price_msat).unwrap();
-    assert_eq!(ledger::balance(world.store.pool(), Account::Lightning).await.unwrap(), price);
+    assert_eq!(world.balance(HouseKind::Lightning).await, price);
 }
 
 #[tokio::test]
@@ -117,7 +116,7 @@ async fn the_deadline_guard_was_faster_than_the_claim() {
     let _gateway = world.start().await;
     world.wait_for(bought.id(), State::Lost).await;
     let price = i64::try_from(bought.0.price_msat).unwrap();
-    assert_eq!(ledger::balance(world.store.pool(), Account::WriteOff).await.unwrap(), price);
+    assert_eq!(world.balance(HouseKind::WriteOff).await, price);
 }
 
 #[tokio::test]

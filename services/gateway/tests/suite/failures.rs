@@ -5,8 +5,7 @@ use std::time::Duration;
 use ailayer_client::ErrorReason;
 use ailayer_client::payment::HoldInvoiceState;
 use ailayer_gateway::domain::job::{Rules, State};
-use ailayer_gateway::domain::ledger::Account;
-use ailayer_gateway::store::ledger;
+use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_receipt::statement::{Closing, Outcome};
 use ailayer_receipt::{Envelope, GatewayKey};
 
@@ -20,7 +19,7 @@ async fn assert_money_back(world: &World, gateway: &Process, bought: &Bought, en
     let job = gateway.job(bought.key()).await.unwrap();
     assert_eq!(job.release_reason, why);
     assert_eq!(reason(&gateway.result(bought.key()).await.unwrap_err()), ErrorReason::ResultNotReady);
-    assert_eq!(ledger::balance(world.store.pool(), Account::Revenue).await.unwrap(), 0);
+    assert_eq!(world.balance(HouseKind::Revenue).await, 0);
 }
 
 async fn pay_and_fail(mood: serving::Mood, end: State, why: &str) -> World {
@@ -220,10 +219,10 @@ async fn a_claim_that_fails_is_written_off_and_visible() {
     let closing: Closing = Envelope::parse(&world.audit.entries()[1]).unwrap().open(&key).unwrap();
     assert_eq!((closing.outcome, closing.amount_msat.msat()), (Outcome::Lost, bought.0.price_msat));
     let price = i64::try_from(bought.0.price_msat).unwrap();
-    let balance = |account| ledger::balance(world.store.pool(), account);
-    assert_eq!(balance(Account::WriteOff).await.unwrap(), price);
-    assert_eq!(balance(Account::Revenue).await.unwrap(), -price);
-    assert_eq!(balance(Account::Lightning).await.unwrap(), 0);
+    let balance = |kind| world.balance(kind);
+    assert_eq!(balance(HouseKind::WriteOff).await, price);
+    assert_eq!(balance(HouseKind::Revenue).await, price);
+    assert_eq!(balance(HouseKind::Lightning).await, 0);
 }
 
 #[tokio::test]

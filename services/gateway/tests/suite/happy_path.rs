@@ -1,7 +1,6 @@
 use ailayer_client::payment::HoldInvoiceState;
 use ailayer_gateway::domain::job::State;
-use ailayer_gateway::domain::ledger::Account;
-use ailayer_gateway::store::ledger;
+use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_receipt::digest::{embed_input, embed_output_rows};
 use ailayer_receipt::statement::{Closing, Outcome, Quote, Receipt};
@@ -50,8 +49,8 @@ async fn a_paid_job_is_served_logged_settled_and_closed() {
     assert_eq!(world.audit.entries(), [answer.receipt, answer.closing]);
     assert_eq!(record.leaf_index, Some(0));
     assert_eq!(world.record(bought.id()).await.closing_leaf_index, Some(1));
-    assert_eq!(ledger::balance(world.store.pool(), Account::Lightning).await.unwrap(), 1070);
-    assert_eq!(ledger::balance(world.store.pool(), Account::Revenue).await.unwrap(), -1070);
+    assert_eq!(world.balance(HouseKind::Lightning).await, 1070);
+    assert_eq!(world.balance(HouseKind::Revenue).await, 1070);
     assert_eq!(world.serving.embeds(), 1);
 }
 
@@ -63,10 +62,10 @@ async fn what_is_paid_beyond_the_price_is_not_revenue() {
     world.payments.pay_beyond(bought.id(), 30);
     world.wait_for(bought.id(), State::Settled).await;
     let price = i64::try_from(bought.0.price_msat).unwrap();
-    let balance = |account| ledger::balance(world.store.pool(), account);
-    assert_eq!(balance(Account::Lightning).await.unwrap(), price + 30);
-    assert_eq!(balance(Account::Revenue).await.unwrap(), -price);
-    assert_eq!(balance(Account::Suspense).await.unwrap(), -30);
+    let balance = |kind| world.balance(kind);
+    assert_eq!(balance(HouseKind::Lightning).await, price + 30);
+    assert_eq!(balance(HouseKind::Revenue).await, price);
+    assert_eq!(balance(HouseKind::Suspense).await, 30);
 }
 
 #[tokio::test]
@@ -85,7 +84,7 @@ async fn many_jobs_at_once_all_settle() {
     assert_eq!(world.audit.entries().len(), 40);
     assert_eq!(world.serving.embeds(), 20);
     let total: u64 = bought.iter().map(|it| it.0.price_msat).sum();
-    let lightning = ledger::balance(world.store.pool(), Account::Lightning).await.unwrap();
+    let lightning = world.balance(HouseKind::Lightning).await;
     assert_eq!(lightning, i64::try_from(total).unwrap());
 }
 

@@ -153,12 +153,34 @@ async fn the_database_refuses_what_the_rules_forbid() {
         "update jobs set state = 'RELEASING', release_reason = 'canceled', taken_msat = null",
         "update job_events set state = 'HELD'",
         "delete from job_events",
-        "update ledger_postings set amount_msat = amount_msat * 2",
+        "update ledger_lines set amount_units = amount_units * 2",
         "delete from ledger_transactions",
-        "insert into ledger_transactions (transaction_id, job_id, kind, posted_unix_ms)
-            select gen_random_uuid(), job_id, 'lost', 0 from jobs",
-        "insert into ledger_postings (transaction_id, line, account, asset, amount_msat)
-            select transaction_id, 9, 'x', 'BTC-msat', 1 from ledger_transactions",
+        "truncate ledger_lines",
+        // A balance from nowhere, and an account that goes.
+        "update ledger_accounts set balance_units = balance_units + 1",
+        "update ledger_accounts set asset = 'other'",
+        "delete from ledger_accounts",
+        // A job ends in the books once.
+        "insert into ledger_transactions (transaction_id, account_id, request_id, kind, amount_units, body_digest,
+                balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
+            select gen_random_uuid(), account_id, request_id, 'freeze', 0, body_digest, 0, 0, 0, 0, ''
+            from ledger_transactions",
+        // A header without lines.
+        "insert into ledger_transactions (transaction_id, account_id, request_id, kind, amount_units, body_digest,
+                balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
+            select gen_random_uuid(), account_id, gen_random_uuid(), 'post', 0, body_digest, 0, 0, 0, 0, ''
+            from ledger_transactions",
+        // More lines for a transaction that is whole, though they sum to zero.
+        "insert into ledger_lines select account_id, account_version + 1, transaction_id, line + 2, amount_units,
+                balance_units, posted_unix_ms from ledger_lines",
+        // Lines that do not sum to zero.
+        "with header as (insert into ledger_transactions (transaction_id, account_id, request_id, kind, amount_units,
+                body_digest, balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
+                select gen_random_uuid(), account_id, gen_random_uuid(), 'post', 0, body_digest, 0, 0, 0, 0, ''
+                from ledger_transactions limit 1 returning transaction_id),
+            lines as (insert into ledger_lines select account_id, version + 1, transaction_id,
+                (row_number() over (order by account_id)) - 1, 1, balance_units + side, 0 from ledger_accounts, header)
+            update ledger_accounts set balance_units = balance_units + side, version = version + 1",
     ];
     for statement in forbidden {
         assert!(sqlx::query(statement).execute(world.store.pool()).await.is_err(), "{statement}");

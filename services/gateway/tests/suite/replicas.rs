@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use ailayer_gateway::domain::job::State;
-use ailayer_gateway::domain::ledger::Account;
+use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_gateway::store::leases::{self, Lane};
-use ailayer_gateway::store::ledger;
 use uuid::Uuid;
 
 use crate::fakes::serving;
@@ -28,7 +27,7 @@ async fn two_replicas_serve_every_job_once() {
     assert_eq!(world.serving.embeds(), 16, "no job ran twice");
     assert_eq!(world.audit.entries().len(), 32);
     let total: u64 = bought.iter().map(|it| it.0.price_msat).sum();
-    let lightning = ledger::balance(world.store.pool(), Account::Lightning).await.unwrap();
+    let lightning = world.balance(HouseKind::Lightning).await;
     assert_eq!(lightning, i64::try_from(total).unwrap());
     assert!(two.result(bought[0].key()).await.is_ok(), "either replica answers");
 }

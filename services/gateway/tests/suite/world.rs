@@ -8,11 +8,12 @@ use ailayer_gateway::app::{App, Ports, Settings};
 use ailayer_gateway::crash_points::CrashPoints;
 use ailayer_gateway::domain::job::{Rules, State};
 use ailayer_gateway::domain::keys::{Keys, Master};
+use ailayer_gateway::domain::ledger::{Asset, HouseKind};
 use ailayer_gateway::domain::order::OrderLimits;
 use ailayer_gateway::domain::price::Price;
 use ailayer_gateway::quotes::QuoteSettings;
 use ailayer_gateway::rpc::Gateway;
-use ailayer_gateway::store::{self, JobRecord, jobs};
+use ailayer_gateway::store::{self, JobRecord, jobs, ledger};
 use ailayer_platform::error::{ErrorReason, reason_of};
 use ailayer_platform::health::Health;
 use ailayer_platform::tasks::{Shutdown, Tasks};
@@ -147,6 +148,11 @@ impl World {
             assert!(!ended && since.elapsed() < PATIENCE, "{}", history().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What one of the gateway's own accounts holds in bitcoin, on its own side.
+    pub async fn balance(&self, kind: HouseKind) -> i64 {
+        ledger::accounts::house_balance(self.store.pool(), kind, Asset::Btc).await.unwrap()
     }
 
     pub async fn states(&self, job_id: JobId) -> Vec<State> {

@@ -11,8 +11,8 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
     stage.check_ledger_balance().await?;
     let earned = stage
         .count(
-            "select coalesce(sum(amount_msat), 0)::bigint from gateway.ledger_postings
-             where account = 'asset:lightning'",
+            "select coalesce(sum(balance_units), 0)::bigint from gateway.ledger_accounts
+             where kind = 'asset:lightning'",
         )
         .await?;
     let claimed = stage

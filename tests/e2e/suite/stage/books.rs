@@ -10,8 +10,10 @@ impl Stage {
     /// The postings of a job must be exactly these, in any order.
     pub async fn check_postings(&self, deal: &Deal, expected: &[(&str, i64)]) -> anyhow::Result<()> {
         let rows = sqlx::query(
-            "select account, amount_msat from gateway.ledger_postings
-             join gateway.ledger_transactions using (transaction_id) where job_id = $1::text::uuid order by account",
+            "select accounts.kind, amount_units from gateway.ledger_lines lines
+             join gateway.ledger_transactions using (transaction_id)
+             join gateway.ledger_accounts accounts on accounts.account_id = lines.account_id
+             where request_id = $1::text::uuid order by accounts.kind",
         )
         .bind(deal.key().job_id.to_string())
         .fetch_all(&self.database)
@@ -30,8 +32,9 @@ impl Stage {
     pub async fn check_ledger_balance(&self) -> anyhow::Result<()> {
         let unbalanced = self
             .count(
-                "select count(*) from (select transaction_id from gateway.ledger_postings
-                 group by transaction_id, asset having sum(amount_msat) <> 0) as unbalanced",
+                "select count(*) from (select transaction_id from gateway.ledger_lines
+                 join gateway.ledger_accounts using (account_id)
+                 group by transaction_id, asset having sum(amount_units) <> 0) as unbalanced",
             )
             .await?;
         ensure!(unbalanced == 0, "{unbalanced} ledger transactions do not sum to zero");

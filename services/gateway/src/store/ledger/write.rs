@@ -1,0 +1,283 @@
+//! What a batch has changed, in one statement.
+
+use ailayer_primitives::{JobId, RequestId};
+use ailayer_store::{StoreError, Tx};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::locked::Page;
+use crate::domain::ledger::{AccountId, Entry, Kind, Reservation, Terms};
+use crate::store::to_bigint;
+
+/// New rows of one table each, then the rows that move. Everything sees the tables as they were before: a reservation that
+/// begins and ends within the batch is therefore inserted as it ends.
+const WRITE: &str = "with
+    headers as (
+        insert into ledger_transactions (transaction_id, account_id, request_id, subject_id, kind, amount_units,
+            body_digest, balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
+        select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[],
+            $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])),
+    lines as (
+        insert into ledger_lines (account_id, account_version, transaction_id, line, amount_units, balance_units,
+            posted_unix_ms)
+        select * from unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::smallint[], $17::bigint[],
+            $18::bigint[], $19::bigint[])),
+    reserved as (
+        insert into ledger_reservations (account_id, reservation_id, amount_units, captured_units, state,
+            expires_unix_ms, job_id, updated_unix_ms)
+        select * from unnest($20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[],
+            $26::uuid[], $27::bigint[])),
+    ended as (
+        update ledger_reservations reservation
+        set captured_units = new.captured_units, state = new.state, updated_unix_ms = new.updated_unix_ms
+        from unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::bigint[])
+            as new (account_id, reservation_id, captured_units, state, updated_unix_ms)
+        where reservation.account_id = new.account_id and reservation.reservation_id = new.reservation_id
+            and reservation.state = 'PENDING'
+        returning 1),
+    moved as (
+        update ledger_accounts account
+        set balance_units = new.balance_units, reserved_units = new.reserved_units, limit_units = new.limit_units,
+            frozen = new.frozen, version = new.version, updated_unix_ms = new.updated_unix_ms
+        from unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::boolean[],
+            $39::bigint[], $40::bigint[])
+            as new (account_id, was_version, balance_units, reserved_units, limit_units, frozen, version,
+                updated_unix_ms)
+        where account.account_id = new.account_id and account.version = new.was_version
+        returning 1)
+    select (select count(*) from ended), (select count(*) from moved)";
+
+pub(super) async fn write_in_tx(tx: &mut Tx, page: &Page) -> Result<(), StoreError> {
+    if page.book.journal().is_empty() {
+        return Ok(());
+    }
+    let (headers, lines) = (Headers::of(page)?, Lines::of(page)?);
+    let (reserved, ended) = Reservations::of(page)?;
+    let moved = Accounts::of(page);
+    let expected = (ended.account_ids.len(), moved.account_ids.len());
+    let query = sqlx::query(WRITE);
+    let query = reserved.bind_new(lines.bind(headers.bind(query)));
+    let row = moved.bind(ended.bind_ended(query)).fetch_one(&mut **tx).await?;
+    let counted = |at| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64, _>(at)?).unwrap_or(usize::MAX));
+    if (counted(0)?, counted(1)?) == expected {
+        Ok(())
+    } else {
+        // Under the accounts' locks it cannot happen; whoever made it happen must not be believed.
+        Err(StoreError::Corrupt("ledger rows moved while they were locked".to_owned()))
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+fn row_id(page: &Page, id: AccountId) -> Result<i64, StoreError> {
+    let row = page.rows.get(&id).map(|row| row.account_id);
+    row.ok_or_else(|| StoreError::Corrupt(format!("{id} was moved without being locked")))
+}
+
+#[derive(Default)]
+struct Headers {
+    transaction_ids: Vec<Uuid>,
+    account_ids: Vec<i64>,
+    request_ids: Vec<Uuid>,
+    subject_ids: Vec<Option<Uuid>>,
+    kinds: Vec<&'static str>,
+    amounts: Vec<i64>,
+    body_digests: Vec<Vec<u8>>,
+    balances: Vec<i64>,
+    reserved: Vec<i64>,
+    shortfalls: Vec<i64>,
+    times: Vec<i64>,
+    notes: Vec<String>,
+}
+
+impl Headers {
+    fn of(page: &Page) -> Result<Self, StoreError> {
+        let mut headers = Self::default();
+        for entry in page.book.journal() {
+            let Entry { stored, .. } = entry;
+            headers.transaction_ids.push(stored.posted.transaction_id.uuid());
+            headers.account_ids.push(row_id(page, entry.account)?);
+            headers.request_ids.push(entry.request_id.uuid());
+            headers.subject_ids.push(entry.subject.map(RequestId::uuid));
+            headers.kinds.push(stored.kind.as_str());
+            headers.amounts.push(stored.amount_units);
+            headers.body_digests.push(stored.body_digest.to_vec());
+            headers.balances.push(stored.posted.balance_units);
+            headers.reserved.push(stored.posted.reserved_units);
+            headers.shortfalls.push(stored.posted.shortfall_units);
+            headers.times.push(to_bigint(stored.posted.posted_at.0));
+            headers.notes.push(entry.note.as_str().to_owned());
+        }
+        Ok(headers)
+    }
+
+    fn bind(self, query: Query<'_>) -> Query<'_> {
+        query
+            .bind(self.transaction_ids)
+            .bind(self.account_ids)
+            .bind(self.request_ids)
+            .bind(self.subject_ids)
+            .bind(self.kinds)
+            .bind(self.amounts)
+            .bind(self.body_digests)
+            .bind(self.balances)
+            .bind(self.reserved)
+            .bind(self.shortfalls)
+            .bind(self.times)
+            .bind(self.notes)
+    }
+}
+
+#[derive(Default)]
+struct Lines {
+    account_ids: Vec<i64>,
+    versions: Vec<i64>,
+    transaction_ids: Vec<Uuid>,
+    lines: Vec<i16>,
+    amounts: Vec<i64>,
+    balances: Vec<i64>,
+    times: Vec<i64>,
+}
+
+impl Lines {
+    fn of(page: &Page) -> Result<Self, StoreError> {
+        let mut lines = Self::default();
+        for entry in page.book.journal() {
+            for (number, line) in (0i16..).zip(&entry.lines) {
+                lines.account_ids.push(row_id(page, line.account)?);
+                lines.versions.push(to_bigint(line.version));
+                lines.transaction_ids.push(entry.stored.posted.transaction_id.uuid());
+                lines.lines.push(number);
+                lines.amounts.push(line.amount_units);
+                lines.balances.push(line.balance_units);
+                lines.times.push(to_bigint(entry.stored.posted.posted_at.0));
+            }
+        }
+        Ok(lines)
+    }
+
+    fn bind(self, query: Query<'_>) -> Query<'_> {
+        query
+            .bind(self.account_ids)
+            .bind(self.versions)
+            .bind(self.transaction_ids)
+            .bind(self.lines)
+            .bind(self.amounts)
+            .bind(self.balances)
+            .bind(self.times)
+    }
+}
+
+#[derive(Default)]
+struct Reservations {
+    account_ids: Vec<i64>,
+    reservation_ids: Vec<Uuid>,
+    amounts: Vec<i64>,
+    captured: Vec<i64>,
+    states: Vec<&'static str>,
+    expiries: Vec<Option<i64>>,
+    job_ids: Vec<Option<Uuid>>,
+    times: Vec<i64>,
+}
+
+impl Reservations {
+    /// Those without a row yet, and those that end.
+    fn of(page: &Page) -> Result<(Self, Self), StoreError> {
+        let (mut new, mut ended) = (Self::default(), Self::default());
+        let mut seen = std::collections::HashSet::new();
+        for entry in page.book.journal() {
+            let id = match (entry.stored.kind, entry.subject) {
+                (Kind::Reserve, _) => entry.request_id,
+                (Kind::Capture | Kind::Void | Kind::Expire, Some(id)) => id,
+                _ => continue,
+            };
+            let Some(reservation) = page.book.reservation(entry.account, id) else { continue };
+            if seen.insert((entry.account, id)) {
+                let is_stored = page.stored_reservations.contains(&(entry.account, id));
+                let rows = if is_stored { &mut ended } else { &mut new };
+                rows.push(row_id(page, entry.account)?, id, reservation);
+            }
+        }
+        Ok((new, ended))
+    }
+
+    fn push(&mut self, account_id: i64, id: RequestId, reservation: &Reservation) {
+        let (expiry, job_id) = match reservation.terms {
+            Terms::ExpiresAt(at) => (Some(to_bigint(at.0)), None),
+            Terms::HeldBy(job_id) => (None, Some(JobId::uuid(job_id))),
+        };
+        self.account_ids.push(account_id);
+        self.reservation_ids.push(id.uuid());
+        self.amounts.push(reservation.amount.units());
+        self.captured.push(reservation.captured_units);
+        self.states.push(reservation.state.as_str());
+        self.expiries.push(expiry);
+        self.job_ids.push(job_id);
+        self.times.push(to_bigint(reservation.updated_at.0));
+    }
+
+    fn bind_new(self, query: Query<'_>) -> Query<'_> {
+        query
+            .bind(self.account_ids)
+            .bind(self.reservation_ids)
+            .bind(self.amounts)
+            .bind(self.captured)
+            .bind(self.states)
+            .bind(self.expiries)
+            .bind(self.job_ids)
+            .bind(self.times)
+    }
+
+    fn bind_ended(self, query: Query<'_>) -> Query<'_> {
+        query
+            .bind(self.account_ids)
+            .bind(self.reservation_ids)
+            .bind(self.captured)
+            .bind(self.states)
+            .bind(self.times)
+    }
+}
+
+#[derive(Default)]
+struct Accounts {
+    account_ids: Vec<i64>,
+    was_versions: Vec<i64>,
+    balances: Vec<i64>,
+    reserved: Vec<i64>,
+    limits: Vec<Option<i64>>,
+    frozen: Vec<bool>,
+    versions: Vec<i64>,
+    times: Vec<i64>,
+}
+
+impl Accounts {
+    fn of(page: &Page) -> Self {
+        let mut accounts = Self::default();
+        for (id, row) in &page.rows {
+            let Some(account) = page.book.account(*id).filter(|it| it.version != row.version) else {
+                continue;
+            };
+            accounts.account_ids.push(row.account_id);
+            accounts.was_versions.push(to_bigint(row.version));
+            accounts.balances.push(account.balance_units);
+            accounts.reserved.push(account.reserved_units);
+            accounts.limits.push(account.limit_units);
+            accounts.frozen.push(account.frozen);
+            accounts.versions.push(to_bigint(account.version));
+            accounts.times.push(to_bigint(account.updated_at.0));
+        }
+        accounts
+    }
+
+    fn bind(self, query: Query<'_>) -> Query<'_> {
+        query
+            .bind(self.account_ids)
+            .bind(self.was_versions)
+            .bind(self.balances)
+            .bind(self.reserved)
+            .bind(self.limits)
+            .bind(self.frozen)
+            .bind(self.versions)
+            .bind(self.times)
+    }
+}
