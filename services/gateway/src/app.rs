@@ -31,7 +31,8 @@ use crate::signals::Signals;
 use crate::store;
 use crate::tasks::follow_payments::FollowPayments;
 use crate::tasks::relay_closings::RelayClosings;
-use crate::tasks::{drive_jobs, erase_results, watch_dependencies};
+use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, NoRiders, WriterLimits};
+use crate::tasks::{drive_jobs, erase_results, expire_reservations, watch_dependencies};
 
 /// The service's name in configuration, logs and health.
 pub const NAME: &str = "gateway";
@@ -101,6 +102,8 @@ pub struct Settings {
 pub struct App {
     gateway: Gateway,
     driver: Driver,
+    ledger: LedgerHandle,
+    ledger_writer: LedgerWriter,
     ports: Ports,
     settings: Settings,
 }
@@ -113,6 +116,7 @@ impl App {
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
         let jobs =
             Jobs::new(store.clone(), keys.clone(), settings.rules, signals.clone(), crash_points.clone());
+        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), NoRiders, WriterLimits::default());
         let quotes = Quotes {
             store,
             keys: keys.clone(),
@@ -146,12 +150,17 @@ impl App {
             watchers: Arc::new(Semaphore::new(watchers)),
             shutdown,
         };
-        Self { gateway, driver, ports, settings }
+        Self { gateway, driver, ledger, ledger_writer, ports, settings }
     }
 
     /// What answers calls.
     pub fn gateway(&self) -> Gateway {
         self.gateway.clone()
+    }
+
+    /// What writes to the ledger.
+    pub fn ledger(&self) -> LedgerHandle {
+        self.ledger.clone()
     }
 
     /// Starts the background tasks.
@@ -178,6 +187,9 @@ impl App {
         tasks.spawn("follow_payments", follow.run(shutdown.clone()));
         tasks.spawn("drive_jobs", drive);
         tasks.spawn("relay_closings", relay.run(shutdown.clone()));
+        tasks.spawn("write_ledger", self.ledger_writer.run(shutdown.clone()));
+        let expire = expire_reservations::run(store.clone(), self.ledger, shutdown.clone());
+        tasks.spawn("expire_reservations", expire);
         tasks.spawn("erase_results", erase_results::run(store, kept_for, shutdown));
         tasks.spawn("watch_dependencies", watch);
     }

@@ -2,6 +2,8 @@
 
 pub mod drive_jobs;
 pub mod erase_results;
+pub mod expire_reservations;
 pub mod follow_payments;
 pub mod relay_closings;
 pub mod watch_dependencies;
+pub mod write_ledger;

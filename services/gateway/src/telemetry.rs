@@ -1,6 +1,8 @@
 //! What the gateway tells its operators. One function an event: log line and metric together.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ailayer_client::CallError;
 use ailayer_platform::telemetry::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -31,6 +33,83 @@ static DEPENDENCY_UP: LazyLock<Gauge> = LazyLock::new(|| {
 static ERASED: LazyLock<Counter> = LazyLock::new(|| {
     counter("ailayer.job.results_erased", "{job}", "Inputs and outputs erased after retention.")
 });
+static LEDGER_OPERATIONS: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.ledger.operations", "{operation}", "Ledger operations answered, by kind and verdict.")
+});
+static LEDGER_BATCH: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram("ailayer.ledger.batch.operations", "{operation}", "Operations of a coalesced commit.")
+});
+static LEDGER_COMMIT: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram("ailayer.ledger.commit.duration", "s", "Time of a coalesced commit, locks and reads included.")
+});
+static LEDGER_QUEUE: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge("ailayer.ledger.queue.operations", "{operation}", "Operations left waiting by the last batch.")
+});
+static LEDGER_SHED: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.ledger.shed", "{operation}", "Operations refused because they had waited too long.")
+});
+static LEDGER_RETRIES: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.ledger.retries", "{batch}", "Coalesced commits that were tried again.")
+});
+static LEDGER_BISECTIONS: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.ledger.bisections", "{batch}", "Batches halved to find what the database refuses.")
+});
+static LEDGER_FAILED: LazyLock<Counter> = LazyLock::new(|| {
+    counter(
+        "ailayer.ledger.failed",
+        "{operation}",
+        "Operations without a verdict, by whether they may be applied.",
+    )
+});
+
+/// A coalesced commit is durable.
+pub fn ledger_batch(operations: usize, duration: Duration) {
+    LEDGER_BATCH.record(f64::from(u32::try_from(operations).unwrap_or(u32::MAX)), &[]);
+    LEDGER_COMMIT.record(duration.as_secs_f64(), &[]);
+}
+
+/// What a batch was answered: kind and verdict of each.
+pub fn ledger_verdicts(verdicts: impl Iterator<Item = (&'static str, &'static str)>) {
+    let mut counted: HashMap<(&str, &str), u64> = HashMap::new();
+    verdicts.for_each(|key| *counted.entry(key).or_default() += 1);
+    for ((kind, verdict), count) in counted {
+        LEDGER_OPERATIONS.add(count, &[("kind", kind), ("verdict", verdict)]);
+    }
+}
+
+/// What still waits behind a batch.
+pub fn ledger_queue(operations: usize) {
+    LEDGER_QUEUE.set(i64::try_from(operations).unwrap_or(i64::MAX), &[]);
+}
+
+/// An operation had waited too long.
+pub fn ledger_shed() {
+    LEDGER_SHED.add(1, &[]);
+}
+
+/// A coalesced commit did not succeed and is tried again.
+pub fn ledger_retry(error: &dyn std::error::Error, tries_left: u32) {
+    LEDGER_RETRIES.add(1, &[]);
+    tracing::warn!(error = %error, tries_left, "ledger commit failed");
+}
+
+/// The database refuses something in a batch.
+pub fn ledger_bisected(operations: usize, error: &dyn std::error::Error) {
+    LEDGER_BISECTIONS.add(1, &[]);
+    tracing::warn!(error = %error, operations, "ledger batch refused, halving it");
+}
+
+/// Operations were given up.
+pub fn ledger_failed(operations: usize, is_unclear: bool, error: &dyn std::error::Error) {
+    let outcome = if is_unclear { "unknown" } else { "not_applied" };
+    LEDGER_FAILED.add(u64::try_from(operations).unwrap_or(u64::MAX), &[("outcome", outcome)]);
+    tracing::error!(error = %error, operations, outcome, "ledger operations have no verdict");
+}
+
+/// Expired reservations could not be freed.
+pub fn expiry_failed(error: &dyn std::error::Error) {
+    tracing::warn!(error = %error, "expired reservations are not freed yet");
+}
 
 /// A job has moved.
 pub fn job_changed(record: &JobRecord, transition: &Transition) {

@@ -9,6 +9,7 @@ mod fakes;
 mod happy_path;
 mod idempotency;
 mod input;
+mod ledger;
 mod receipts;
 mod replicas;
 mod retention;

@@ -1,0 +1,136 @@
+//! Stands between a store and its server and cuts connections at the worst moment: at COMMIT.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ailayer_platform::tasks::Tasks;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::bank::Random;
+
+/// A simple query of the PostgreSQL protocol ends with a zero byte.
+const COMMIT: &[u8] = b"COMMIT\0";
+
+/// What happens to a COMMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The server never sees it.
+    Before,
+    /// The server has committed, and its answer is swallowed.
+    After,
+    /// Whichever comes first.
+    Racing,
+}
+
+/// When connections are cut.
+#[derive(Debug, Clone)]
+pub enum Plan {
+    Never,
+    Always(Cut),
+    /// Every second commit or so, at most twice in a row.
+    Sometimes(Random),
+}
+
+pub struct Proxy {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    plan: Mutex<Plan>,
+    in_a_row: AtomicU32,
+    cuts: AtomicU64,
+    upstream: u16,
+}
+
+impl Proxy {
+    pub async fn start(upstream: u16, tasks: &Arc<Tasks>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            plan: Mutex::new(Plan::Never),
+            in_a_row: AtomicU32::new(0),
+            cuts: AtomicU64::new(0),
+            upstream,
+        });
+        let (accepting, connections) = (Arc::clone(&shared), Arc::clone(tasks));
+        tasks.spawn("proxy", async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let shared = Arc::clone(&accepting);
+                connections.spawn("proxied", async move {
+                    let _ = shared.carry(client).await;
+                });
+            }
+        });
+        Self { port, shared }
+    }
+
+    pub fn set(&self, plan: Plan) {
+        *self.shared.plan.lock().unwrap() = plan;
+    }
+
+    pub fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    async fn carry(&self, mut client: TcpStream) -> std::io::Result<()> {
+        let mut server = TcpStream::connect(("127.0.0.1", self.upstream)).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut asked) => {
+                    let chunk = &asked[..read?];
+                    if chunk.is_empty() {
+                        return Ok(());
+                    }
+                    let is_commit = chunk.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
+                    match self.decide(is_commit) {
+                        None => server.write_all(chunk).await?,
+                        Some(Cut::Before) => return Ok(()),
+                        Some(Cut::Racing) => return server.write_all(chunk).await,
+                        Some(Cut::After) => {
+                            server.write_all(chunk).await?;
+                            return server.read(&mut answered).await.map(drop);
+                        }
+                    }
+                }
+                read = server.read(&mut answered) => {
+                    let chunk = &answered[..read?];
+                    if chunk.is_empty() {
+                        return Ok(());
+                    }
+                    client.write_all(chunk).await?;
+                }
+            }
+        }
+    }
+
+    fn decide(&self, is_commit: bool) -> Option<Cut> {
+        if !is_commit {
+            return None;
+        }
+        let cut = match &mut *self.plan.lock().unwrap() {
+            Plan::Never => None,
+            Plan::Always(cut) => Some(*cut),
+            Plan::Sometimes(random) => match random.below(6) {
+                0 => Some(Cut::Before),
+                1 => Some(Cut::After),
+                2 => Some(Cut::Racing),
+                _ => None,
+            }
+            .filter(|_| self.in_a_row.load(Ordering::SeqCst) < 2),
+        };
+        if cut.is_some() {
+            self.in_a_row.fetch_add(1, Ordering::SeqCst);
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.in_a_row.store(0, Ordering::SeqCst);
+        }
+        cut
+    }
+}
