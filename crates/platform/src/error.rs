@@ -150,8 +150,9 @@ const fn code(reason: ErrorReason) -> Code {
         | R::ResultNotReady
         | R::MainnetNotAllowed
         | R::PaymentFailed
-        | R::BroadcastRejected => Code::FailedPrecondition,
-        R::Overloaded | R::TooManyOpen | R::MessageTooLarge => Code::ResourceExhausted,
+        | R::BroadcastRejected
+        | R::ModelNotLoadable => Code::FailedPrecondition,
+        R::Overloaded | R::TooManyOpen | R::MessageTooLarge | R::MemoryBudget => Code::ResourceExhausted,
         R::DependencyUnavailable
         | R::NotSynced
         | R::ShuttingDown
@@ -167,7 +168,7 @@ const fn code(reason: ErrorReason) -> Code {
 /// Only failures that time may mend carry a `RetryInfo`.
 const fn default_retry(reason: ErrorReason) -> Option<Duration> {
     match reason {
-        ErrorReason::MessageTooLarge => None,
+        ErrorReason::MessageTooLarge | ErrorReason::MemoryBudget => None,
         _ => match code(reason) {
             Code::ResourceExhausted | Code::Unavailable => Some(DEFAULT_RETRY),
             _ => None,

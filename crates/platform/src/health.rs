@@ -82,6 +82,11 @@ impl Component {
         self.set(Some(reason.into()));
     }
 
+    /// Forgets the component: it counts no more, whatever it said. Clones that speak later bring it back.
+    pub fn remove(self) {
+        self.components.send_if_modified(|components| components.remove(&self.name).is_some());
+    }
+
     fn set(&self, state: Option<String>) {
         self.components.send_if_modified(|components| {
             if components.get(&self.name) == Some(&state) {
@@ -113,5 +118,7 @@ mod tests {
         assert!(health.is_ready());
         a.set_unready("gone");
         assert_eq!(health.unready(), vec![("a".to_owned(), "gone".to_owned())]);
+        a.remove();
+        assert!(health.is_ready());
     }
 }

@@ -140,12 +140,16 @@ pub enum ErrorReason {
     PaymentFailed = 46,
     /// The chain source refused the transaction. FAILED_PRECONDITION.
     BroadcastRejected = 47,
+    /// The model does not load; the message says why. What served before goes on. FAILED_PRECONDITION.
+    ModelNotLoadable = 48,
     /// Too many requests are in flight; `google.rpc.RetryInfo` says when to come back. RESOURCE_EXHAUSTED.
     Overloaded = 60,
     /// The payer or caller holds too many open quotes or holds. RESOURCE_EXHAUSTED.
     TooManyOpen = 61,
     /// A message is larger than the service accepts. RESOURCE_EXHAUSTED.
     MessageTooLarge = 62,
+    /// The model does not fit what is left of the memory budget; the message has the numbers. RESOURCE_EXHAUSTED.
+    MemoryBudget = 63,
     /// A service that this one needs does not answer; retry later. UNAVAILABLE.
     DependencyUnavailable = 80,
     /// The Lightning node or the chain follower is not in sync yet. UNAVAILABLE.
@@ -200,9 +204,11 @@ impl ErrorReason {
             Self::MainnetNotAllowed => "ERROR_REASON_MAINNET_NOT_ALLOWED",
             Self::PaymentFailed => "ERROR_REASON_PAYMENT_FAILED",
             Self::BroadcastRejected => "ERROR_REASON_BROADCAST_REJECTED",
+            Self::ModelNotLoadable => "ERROR_REASON_MODEL_NOT_LOADABLE",
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::TooManyOpen => "ERROR_REASON_TOO_MANY_OPEN",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
+            Self::MemoryBudget => "ERROR_REASON_MEMORY_BUDGET",
             Self::DependencyUnavailable => "ERROR_REASON_DEPENDENCY_UNAVAILABLE",
             Self::NotSynced => "ERROR_REASON_NOT_SYNCED",
             Self::ShuttingDown => "ERROR_REASON_SHUTTING_DOWN",
@@ -244,9 +250,11 @@ impl ErrorReason {
             "ERROR_REASON_MAINNET_NOT_ALLOWED" => Some(Self::MainnetNotAllowed),
             "ERROR_REASON_PAYMENT_FAILED" => Some(Self::PaymentFailed),
             "ERROR_REASON_BROADCAST_REJECTED" => Some(Self::BroadcastRejected),
+            "ERROR_REASON_MODEL_NOT_LOADABLE" => Some(Self::ModelNotLoadable),
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_TOO_MANY_OPEN" => Some(Self::TooManyOpen),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
+            "ERROR_REASON_MEMORY_BUDGET" => Some(Self::MemoryBudget),
             "ERROR_REASON_DEPENDENCY_UNAVAILABLE" => Some(Self::DependencyUnavailable),
             "ERROR_REASON_NOT_SYNCED" => Some(Self::NotSynced),
             "ERROR_REASON_SHUTTING_DOWN" => Some(Self::ShuttingDown),
