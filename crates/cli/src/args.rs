@@ -53,6 +53,9 @@ pub enum Command {
     Channel(ChannelArgs),
     /// Show which services are ready and what they know.
     Status(StatusArgs),
+    /// Load one model within limits and report: what model-serving runs before it loads a model itself.
+    #[command(name = ailayer_model_serving::trial::ARGUMENT, hide = true)]
+    TrialLoad,
 }
 
 /// A service of the platform.

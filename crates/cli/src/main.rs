@@ -18,6 +18,10 @@ mod verify;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
+    if let args::Command::TrialLoad = args.command {
+        // Before anything else takes memory or starts threads.
+        return ailayer_model_serving::trial::run();
+    }
     ailayer_platform::crypto::install_provider();
     let out = output::Output::new(args.json);
     match run(args.command, &out) {
@@ -45,6 +49,8 @@ fn run(command: args::Command, out: &output::Output) -> Result<(), exit::Failure
             args::Command::Model(args) => model::run(args, out).await,
             args::Command::Channel(args) => channel::run(args, out).await,
             args::Command::Status(args) => status::run(args, out).await,
+            // Done before there was a runtime.
+            args::Command::TrialLoad => Ok(()),
         }
     })
 }

@@ -10,13 +10,16 @@ use tokio::task::spawn_blocking;
 
 use crate::adapters::onnxruntime::{OnnxRuntime, SessionOptions};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, Switch};
 use crate::error::RunError;
-use crate::loading::Loader;
-use crate::repository::{self, VersionFolder};
+use crate::loading::{Instances, Loader};
+use crate::memory::{Machine, MemoryBudget};
+use crate::ports::RepositoryControl;
+use crate::repository::{self, Cache, RepositoryError, VersionFolder};
 use crate::rpc::{self, Rpc};
-use crate::tasks::load_models::LoadModels;
+use crate::tasks::reconcile_repository::{Models, Parts, ReconcileRepository};
 use crate::telemetry::Metrics;
+use crate::trial::Trial;
 
 /// Serves until `shutdown`: [`Service::bind`], then [`Service::serve`].
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
@@ -26,8 +29,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
 /// The service with its engine loaded and its ports taken, before it answers.
 pub struct Service {
     config: Config,
-    loader: Loader,
-    folders: Vec<VersionFolder>,
+    models: Models,
+    versions: Vec<VersionFolder>,
     health: Health,
     server: Server,
 }
@@ -42,11 +45,22 @@ impl Service {
         };
         let library = config.library()?;
         let engine = blocking(move || OnnxRuntime::try_new(&library, options)).await??;
-        let folders = repository::scan(&config.repository)?;
+        let versions = every_version(&config)?;
+        let cache = Cache::try_new(&config.cache_dir())?;
         let health = Health::new();
         let server = Server::bind(crate::NAME, &config.platform, health.clone()).await?;
-        let loader = Loader::new(Arc::new(engine), config.clone());
-        Ok(Self { config, loader, folders, health, server })
+        let loader = Loader::new(Arc::new(engine), config.clone(), Instances::AsConfigured);
+        let machine = Machine::ask();
+        let budget = MemoryBudget::new(config.memory_budget(machine));
+        let trial = match config.trial {
+            Switch::On => {
+                let program = config.trial_program().map_err(RunError::TrialProgram)?;
+                Some(Trial::new(program, config.library()?, config.trial_limits(machine), &config))
+            }
+            Switch::Off => None,
+        };
+        let models = Models { loader, trial, budget, cache };
+        Ok(Self { config, models, versions, health, server })
     }
 
     /// Where gRPC answers.
@@ -61,27 +75,41 @@ impl Service {
 
     /// Serves until `shutdown`, then answers what is in flight, and joins every thread before it returns.
     ///
-    /// Live at once, ready when every version in the repository is loaded. A version that does not load
+    /// Live at once, ready when every version that is loaded at start is. One that does not load
     /// keeps the service unready and the others serving.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { config, loader, folders, health, server } = self;
-        let catalog = Arc::new(Catalog::new(folders.iter().map(|folder| folder.id.clone())));
-        let loading =
-            LoadModels::start(loader, folders, Arc::clone(&catalog), &health).map_err(RunError::Thread)?;
+        let Self { config, models, versions, health, server } = self;
+        let catalog = Arc::new(Catalog::default());
+        let mut at_start: Vec<String> = versions.iter().map(|version| version.id.name.clone()).collect();
+        at_start.dedup();
+        at_start.retain(|name| config.loads_at_start(name));
+        catalog.found(versions.into_iter().map(|version| version.id));
+        let parts = Parts { models, catalog: Arc::clone(&catalog), health: health.clone() };
+        let reconciler = Arc::new(ReconcileRepository::start(parts, at_start).map_err(RunError::Thread)?);
         let tasks = Tasks::new(shutdown, config.platform.grace_period);
-        let rpc = Rpc::new(Arc::clone(&catalog), Arc::<Catalog>::clone(&catalog), health, Metrics::new());
+        let control: Arc<dyn RepositoryControl> = Arc::<ReconcileRepository>::clone(&reconciler);
+        let rpc = Rpc::new(Arc::clone(&catalog), control, health, Metrics::new());
         server.spawn(&tasks, &rpc::SERVICE_NAMES, rpc.routes(config.message_limits()));
 
         let ended = tasks.join().await;
         // Every call has been answered or given up. A kernel that still ran while the process exits
         // would race the engine's own exit handlers.
         blocking(move || {
-            loading.stop();
+            reconciler.stop();
             catalog.stop();
         })
         .await?;
         Ok(ended?)
     }
+}
+
+/// Of every model, what its policy serves.
+fn every_version(config: &Config) -> Result<Vec<VersionFolder>, RepositoryError> {
+    let mut found = Vec::new();
+    for (name, folder) in repository::models(&config.repository)? {
+        found.extend(repository::versions(&name, &folder, None)?);
+    }
+    Ok(found)
 }
 
 async fn blocking<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> Result<T, RunError> {

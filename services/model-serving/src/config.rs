@@ -1,16 +1,34 @@
 //! The table `[model-serving]`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ailayer_platform::config::{ConfigError, PlatformConfig};
 use serde::Deserialize;
 
 use crate::rpc::MessageLimits;
 
+use crate::domain::control::ModelControl;
 use crate::domain::settings::ServiceLimits;
+use crate::memory::Machine;
+use crate::trial;
 
 /// Names the shared library where the configuration does not.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+/// Address space that a trial reserves without touching it: stacks of threads and arenas of the allocator.
+const TRIAL_SLACK_BYTES: u64 = 512 * 1024 * 1024;
+/// Stands for every model in `load_at_start`.
+const ALL_MODELS: &str = "*";
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
 
 /// The configuration of one model-serving process.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +36,38 @@ const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 pub struct Config {
     /// The folder that holds `<name>/<version>/model.onnx`.
     pub repository: PathBuf,
+    /// Who decides what is loaded while the service runs. Nobody by default, as in Triton: whoever may load
+    /// models by a call may run graphs of his own, and a folder that is polled is served as it is being edited.
+    #[serde(default = "default_model_control")]
+    pub model_control: ModelControl,
+    /// How often the folder is looked at. A change is loaded when two looks in a row find the same.
+    #[serde(default = "default_poll_interval", with = "ailayer_platform::config::duration")]
+    pub poll_interval: Duration,
+    /// With explicit control, the models that are loaded at start; `"*"` means all. Otherwise all are.
+    #[serde(default)]
+    pub load_at_start: Vec<String>,
+    /// Where models are copied to before they are loaded; without it a folder among the system's temporary ones. It holds what is
+    /// loaded and what is being loaded, and nothing that another process made is looked at.
+    pub cache_dir: Option<PathBuf>,
+    /// Whether a version is loaded in a child process first. On by default: a graph that crashes the engine, eats memory or
+    /// never ends does it there. It makes loading take twice as long.
+    #[serde(default = "default_trial")]
+    pub trial: Switch,
+    /// The program that tries models out; without it this program, which must then call
+    /// [`trial::run`](crate::trial::run) for the argument [`trial::ARGUMENT`](crate::trial::ARGUMENT).
+    pub trial_executable: Option<PathBuf>,
+    /// The address space a trial may take beyond the engine's own; without it the memory budget, or three quarters of what is
+    /// available at start if that is less. It is reserved space, of which a part is never touched: be generous.
+    pub trial_memory_bytes: Option<u64>,
+    /// The time on processors that a trial may take.
+    #[serde(default = "default_trial_time", with = "ailayer_platform::config::duration")]
+    pub trial_cpu_time: Duration,
+    /// The time a trial may take.
+    #[serde(default = "default_trial_time", with = "ailayer_platform::config::duration")]
+    pub trial_wall_time: Duration,
+    /// What all loaded models may take together, by what they took when they were tried out; what does not fit is refused. 0 for no
+    /// limit; without it four fifths of the memory of the machine or the container.
+    pub memory_budget_bytes: Option<u64>,
     /// ONNX Runtime's shared library; without it the environment variable `ORT_DYLIB_PATH` names it.
     pub onnxruntime_library: Option<PathBuf>,
     /// The threads that share one operator's work. More than the physical cores cost more than they give.
@@ -51,6 +101,23 @@ pub struct Config {
     /// Server, admin port, telemetry, grace period.
     #[serde(default)]
     pub platform: PlatformConfig,
+}
+
+const fn default_model_control() -> ModelControl {
+    ModelControl::None
+}
+
+/// Triton's.
+const fn default_poll_interval() -> Duration {
+    Duration::from_secs(15)
+}
+
+const fn default_trial() -> Switch {
+    Switch::On
+}
+
+const fn default_trial_time() -> Duration {
+    Duration::from_secs(300)
 }
 
 const fn default_intra_threads() -> usize {
@@ -94,6 +161,16 @@ impl Config {
     pub fn new(repository: impl Into<PathBuf>) -> Self {
         Self {
             repository: repository.into(),
+            model_control: default_model_control(),
+            poll_interval: default_poll_interval(),
+            load_at_start: Vec::new(),
+            cache_dir: None,
+            trial: default_trial(),
+            trial_executable: None,
+            trial_memory_bytes: None,
+            trial_cpu_time: default_trial_time(),
+            trial_wall_time: default_trial_time(),
+            memory_budget_bytes: None,
             onnxruntime_library: None,
             intra_threads: default_intra_threads(),
             tokenizer_threads: default_tokenizer_threads(),
@@ -128,6 +205,7 @@ impl Config {
                 return Err(invalid(key, format!("{value} does not lie in 1..={most}")));
             }
         }
+        self.validate_control()?;
         self.validate_message_limits()?;
         self.library().map(drop)
     }
@@ -139,6 +217,68 @@ impl Config {
             queue_bytes: self.queue_bytes,
             max_batch_rows: self.max_batch_rows,
         }
+    }
+
+    fn validate_control(&self) -> Result<(), ConfigError> {
+        if self.poll_interval.is_zero() {
+            return Err(invalid("poll_interval", "must be longer than zero"));
+        }
+        if self.trial_cpu_time.as_secs() == 0 || self.trial_wall_time.is_zero() {
+            return Err(invalid("trial_cpu_time", "and trial_wall_time must be from 1s"));
+        }
+        if let Some(program) = self.trial_executable.as_ref().filter(|program| !program.is_file()) {
+            return Err(invalid("trial_executable", missing(program)));
+        }
+        if self.model_control != ModelControl::Explicit && !self.load_at_start.is_empty() {
+            let reason = "has no meaning without model_control = \"explicit\": all models are loaded";
+            return Err(invalid("load_at_start", reason));
+        }
+        let missing = |name: &&String| *name != ALL_MODELS && !self.repository.join(name).is_dir();
+        match self.load_at_start.iter().find(missing) {
+            Some(name) => Err(invalid("load_at_start", format!("there is no model '{name}'"))),
+            None => Ok(()),
+        }
+    }
+
+    /// True if the model is loaded at start.
+    pub(crate) fn loads_at_start(&self, name: &str) -> bool {
+        self.model_control != ModelControl::Explicit
+            || self.load_at_start.iter().any(|listed| listed == name || listed == ALL_MODELS)
+    }
+
+    /// What all models may take together; none for no limit.
+    pub(crate) fn memory_budget(&self, machine: Machine) -> Option<u64> {
+        match self.memory_budget_bytes {
+            Some(0) => None,
+            Some(bytes) => Some(bytes),
+            None => machine.total_bytes.map(|total| total / 5 * 4),
+        }
+    }
+
+    /// What a trial may use.
+    pub(crate) fn trial_limits(&self, machine: Machine) -> trial::Limits {
+        let derived = || {
+            let available = machine.available_bytes.map(|available| available / 4 * 3);
+            let least = self.memory_budget(machine).into_iter().chain(available).min();
+            least.unwrap_or(u64::MAX).saturating_add(TRIAL_SLACK_BYTES)
+        };
+        trial::Limits {
+            memory_bytes: self.trial_memory_bytes.unwrap_or_else(derived),
+            cpu_time: self.trial_cpu_time,
+            wall_time: self.trial_wall_time,
+        }
+    }
+
+    /// The program that tries models out.
+    pub(crate) fn trial_program(&self) -> std::io::Result<PathBuf> {
+        self.trial_executable.clone().map_or_else(std::env::current_exe, Ok)
+    }
+
+    /// Where models are copied to.
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        let user = rustix::process::geteuid().as_raw();
+        let default = || std::env::temp_dir().join(format!("ailayer-{}-{user}", crate::NAME));
+        self.cache_dir.clone().unwrap_or_else(default)
     }
 
     /// A message that fits its limit must also fit the process, packed and unpacked together.

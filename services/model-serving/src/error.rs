@@ -9,8 +9,10 @@ use crate::domain::embedding::EmbeddingError;
 use crate::domain::input_error::{InputError, shown};
 use crate::domain::tensor::TensorError;
 use crate::ports::{EncoderError, EngineError, SessionError};
-use crate::repository::RepositoryError;
+use crate::repository::{CacheError, RepositoryError};
 use crate::worker::WorkerError;
+
+const STOPPING: &str = "the model is being unloaded, or the service is stopping";
 
 /// The service could not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,12 @@ pub enum RunError {
     /// The model repository cannot be read.
     #[error("the model repository cannot be listed")]
     Repository(#[from] RepositoryError),
+    /// The folder for copies of models cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Without `trial_executable` this program tries models out, and it does not know where it is.
+    #[error("the program that tries models out is not known: set model-serving.trial_executable")]
+    TrialProgram(#[source] std::io::Error),
     /// A port cannot be had.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -98,9 +106,10 @@ impl From<ServeError> for Failure {
             ServeError::Session(SessionError::OutputTooLarge { .. }) => {
                 Self::new(ErrorReason::MessageTooLarge, message)
             }
-            // A run is only cancelled when its caller has left or the service stops.
+            // A run is only cancelled when its caller has left, or when it took longer than the grace period of a model that is
+            // unloaded or a service that stops.
             ServeError::Session(SessionError::Cancelled) | ServeError::Encoder(EncoderError::Cancelled) => {
-                Self::new(ErrorReason::ShuttingDown, "the service is stopping")
+                Self::new(ErrorReason::ShuttingDown, STOPPING)
             }
             ServeError::Session(SessionError::Failed(cause))
             | ServeError::Encoder(EncoderError::Failed(cause)) => {
@@ -140,7 +149,7 @@ impl From<WorkerError> for Failure {
                 Self::new(ErrorReason::Overloaded, "too many calls wait for this model")
                     .with_retry_after(retry_after)
             }
-            WorkerError::Stopping => Self::new(ErrorReason::ShuttingDown, "the service is stopping"),
+            WorkerError::Stopping => Self::new(ErrorReason::ShuttingDown, STOPPING),
             WorkerError::Late => Self::new(ErrorReason::DeadlineExceeded, "the deadline passed"),
             WorkerError::Panicked | WorkerError::Broken => {
                 Self::new(ErrorReason::ModelFailed, "the model failed").with_source(error)

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use ailayer_primitives::Digest;
+
 use crate::adapters::huggingface_tokenizers::HuggingFaceTokenizer;
 use crate::adapters::onnx_file;
 use crate::cancel::CancelToken;
 use crate::config::Config;
 use crate::domain::manifest::{EmbeddingManifest, Manifest, ManifestError};
-use crate::domain::model::{ModelInfo, TextLimits};
+use crate::domain::model::{ModelId, ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
 use crate::domain::settings::ModelSettings;
+use crate::memory::{BudgetError, Reservation};
 use crate::model::{Model, Parts, TextPart, TextWorker, TokenizeCall};
 use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
-use crate::repository::{self, RepositoryError, VersionFolder};
+use crate::repository::{self, ModelFiles, RepositoryError, VersionFolder};
+use crate::trial::TrialError;
 use crate::worker::Worker;
 
 mod self_test;
@@ -56,23 +60,74 @@ pub enum LoadError {
     /// The system gave no thread.
     #[error("the system gave no thread")]
     Thread(#[from] std::io::Error),
+    /// It does not load in a process of its own.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    /// It takes more memory than is left for models.
+    #[error(transparent)]
+    Memory(#[from] BudgetError),
+}
+
+impl LoadError {
+    /// True if the model would load where there is more memory.
+    pub const fn is_memory_budget(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+}
+
+/// How many sessions a model gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// As many as its files say.
+    AsConfigured,
+    /// One, whose largest batch is run once: to find out what it takes.
+    One,
 }
 
 /// Loads models, one after the other.
 pub struct Loader {
     engine: Arc<dyn InferenceEngine>,
     config: Config,
+    instances: Instances,
 }
 
 impl Loader {
     /// A loader with the limits of a configuration.
-    pub const fn new(engine: Arc<dyn InferenceEngine>, config: Config) -> Self {
-        Self { engine, config }
+    pub const fn new(engine: Arc<dyn InferenceEngine>, config: Config, instances: Instances) -> Self {
+        Self { engine, config, instances }
     }
 
-    /// Reads, hashes, loads and tries out one version. Blocks.
-    pub fn load(&self, folder: &VersionFolder, cancel: &CancelToken) -> Result<Model, LoadError> {
+    /// The configuration it loads by.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Reads, hashes, loads and tries out the copy of one version, whose graph must have the digest. Blocks.
+    ///
+    /// The model keeps its part of the memory budget as long as it lives.
+    pub fn load_copy(
+        &self,
+        folder: &VersionFolder,
+        digest: Digest,
+        memory: Option<Reservation>,
+        cancel: &CancelToken,
+    ) -> Result<Model, LoadError> {
         let files = repository::read(folder, &self.config.service_limits())?;
+        if files.digest != digest {
+            return Err(
+                RepositoryError::Changed { path: folder.path.join(&files.settings.model_file) }.into()
+            );
+        }
+        self.load_files(&folder.id, files, memory, cancel)
+    }
+
+    fn load_files(
+        &self,
+        id: &ModelId,
+        files: ModelFiles,
+        memory: Option<Reservation>,
+        cancel: &CancelToken,
+    ) -> Result<Model, LoadError> {
         if let Some(tensor) = onnx_file::external_tensor(&files.model)? {
             return Err(LoadError::ExternalData(tensor));
         }
@@ -89,7 +144,7 @@ impl Loader {
             }
         };
         let info = ModelInfo {
-            id: folder.id.clone(),
+            id: id.clone(),
             digest: files.digest,
             execution_provider: session.execution_provider(),
             properties: session.properties(),
@@ -97,13 +152,19 @@ impl Loader {
         };
         let signature = settings.served_signature(session.signature());
         let mut sessions = vec![session];
-        for _ in 1..settings.instances {
+        let instances = match self.instances {
+            Instances::AsConfigured => settings.instances,
+            Instances::One => 1,
+        };
+        for _ in 1..instances {
             sessions.push(self.engine.load(&files.model, settings.intra_threads, cancel)?);
         }
         let text_side = encoder.as_ref().zip(text.as_ref());
         let text_side = text_side.map(|(encoder, part)| (encoder as &dyn TextEncoder, &part.manifest));
         warm_up::run(&mut sessions, &settings, text_side, &files.warm_up, cancel)?;
-        Ok(Model::start(Parts { info, signature, settings, sessions, text }, cancel)?)
+        let largest_batch = self.instances == Instances::One;
+        let parts = Parts { info, signature, settings, sessions, text, memory, largest_batch };
+        Ok(Model::start(parts, cancel)?)
     }
 
     fn text_part(

@@ -14,6 +14,7 @@ use crate::domain::settings::ModelSettings;
 use crate::domain::signature::Signature;
 use crate::domain::text::EncodedText;
 use crate::error::ServeError;
+use crate::memory::Reservation;
 use crate::ports::{EncoderError, InferenceSession};
 use crate::scheduler::Instances;
 use crate::telemetry::ModelMetrics;
@@ -45,6 +46,8 @@ pub struct Model {
     engine: Engine,
     text: Option<TextPart>,
     rows: Rows,
+    /// Given back when everything above is gone.
+    memory: Option<Reservation>,
 }
 
 /// What a model that takes texts has besides.
@@ -85,18 +88,27 @@ pub struct Parts {
     pub sessions: Vec<Box<dyn InferenceSession>>,
     /// For a model that takes texts.
     pub text: Option<TextPart>,
+    /// Its part of the memory budget.
+    pub memory: Option<Reservation>,
+    /// Run the largest batch of texts once.
+    pub largest_batch: bool,
 }
 
 impl Model {
     /// Measures how long runs take and starts the threads. Blocks; ends soon after the token is cancelled.
     pub fn start(parts: Parts, cancel: &CancelToken) -> std::io::Result<Self> {
-        let Parts { info, signature, settings, sessions, text } = parts;
+        let Parts { info, signature, settings, sessions, text, memory, largest_batch } = parts;
         let manifest = text.as_ref().map(|part| &part.manifest);
         let mut backends: Vec<Backend> =
             sessions.into_iter().map(|session| Backend::new(session, manifest.cloned())).collect();
         let rows = Rows::of(&settings, &signature, text.as_ref());
         let times = match (backends.first_mut(), &text) {
             (Some(backend), Some(text)) => {
+                if largest_batch {
+                    let rows_of_longest = settings.batching.max_tokens / text.limits.max_input_tokens.max(1);
+                    let rows = rows.text.min(rows_of_longest).max(1);
+                    warm_up::run_batch(backend, rows, text.limits.max_input_tokens, cancel);
+                }
                 warm_up::measure_texts(backend, rows.text, text.limits.max_input_tokens, cancel)
             }
             _ => ServiceTimes::default(),
@@ -110,9 +122,9 @@ impl Model {
             max_tokens: settings.batching.max_tokens.min(most_tokens),
             max_delay: settings.batching.max_delay,
         };
-        let metrics = Arc::new(ModelMetrics::new(&info.id));
+        let metrics = Arc::new(ModelMetrics::new(&info.id, memory.as_ref().map_or(0, Reservation::bytes)));
         let engine = Engine::start(limits, times, Arc::clone(&metrics), backends)?;
-        Ok(Self { info, signature, settings, metrics, engine, text, rows })
+        Ok(Self { info, signature, settings, metrics, engine, text, rows, memory })
     }
 
     /// What a client may know.
@@ -135,20 +147,14 @@ impl Model {
         &self.metrics
     }
 
-    /// The calls that wait for the engine.
-    pub fn queue_len(&self) -> usize {
-        self.engine.queue_len()
+    /// What all its instances were found to take; 0 if that is not known.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, Reservation::bytes)
     }
 
     /// True if it fails again and again and takes no more calls.
     pub fn is_broken(&self) -> bool {
         self.engine.is_broken()
-    }
-
-    /// Refuses new calls, answers those it has within `grace`, then stops. Blocks; idempotent.
-    pub fn drain(&self, grace: Duration) {
-        self.engine.drain(grace);
-        self.stop();
     }
 
     /// Refuses new calls, cancels what runs and joins the threads. Blocks; idempotent.

@@ -1,7 +1,10 @@
 //! The folder of models: `<root>/<name>/<version>/` with `model.onnx`, `model.toml` and a tokenizer.
+//!
+//! Nothing is loaded from it: [`Cache::stage`] copies a version first, and [`read`] reads the copy.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use ailayer_primitives::Digest;
@@ -9,8 +12,16 @@ use bytes::Bytes;
 
 use crate::domain::manifest::{Manifest, ManifestError};
 use crate::domain::model::{ModelId, Version};
-use crate::domain::settings::{self, ModelSettings, ModelTexts, ServiceLimits};
+use crate::domain::settings::{self, MAX_TEXT_BYTES, ModelSettings, ModelTexts, ServiceLimits};
 
+mod cache;
+mod fingerprint;
+
+pub use cache::{Cache, CacheError, Staged};
+pub use fingerprint::{Fingerprint, fingerprint};
+
+/// A call's configuration, kept with the copy; hidden, so that no model's own file has that name.
+const OVERRIDE_FILE: &str = ".config.json";
 const TRITON_FILE: &str = "config.pbtxt";
 const WARM_UP_FOLDER: &str = "warmup";
 const MANIFEST_FILE: &str = "model.toml";
@@ -51,6 +62,20 @@ pub enum RepositoryError {
         /// What the system said.
         source: io::Error,
     },
+    /// The copy in the cache cannot be written.
+    #[error("cannot write {}", .path.display())]
+    Unwritable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The copy in the cache is not what was written.
+    #[error("{} is not what was copied", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be understood.
     #[error("cannot use {}", .path.display())]
     Manifest {
@@ -61,30 +86,49 @@ pub enum RepositoryError {
     },
 }
 
-/// Lists the versions, ordered by name and version.
+/// Lists the models' folders by name.
 ///
-/// Hidden folders, plain files, and folders whose names are no model's or version's are passed over; the latter are logged.
-pub fn scan(root: &Path) -> Result<Vec<VersionFolder>, RepositoryError> {
-    let mut found = Vec::new();
+/// Hidden folders, plain files, and folders whose names are no model's are passed over; the latter are logged.
+pub fn models(root: &Path) -> Result<BTreeMap<String, PathBuf>, RepositoryError> {
+    let mut found = BTreeMap::new();
     for (name, path) in folders(root)? {
-        if !is_model_name(&name) {
+        if is_model_name(&name) {
+            found.insert(name, path);
+        } else {
             tracing::warn!(folder = %path.display(), "passed over, a model's name has letters, digits, '.', '_' and '-'");
-            continue;
         }
-        let mut versions = Vec::new();
-        for (version, path) in folders(&path)? {
-            match version.parse::<Version>() {
-                Ok(version) => {
-                    versions.push(VersionFolder { id: ModelId { name: name.clone(), version }, path })
-                }
-                Err(error) => tracing::warn!(folder = %path.display(), %error, "passed over"),
-            }
-        }
-        retain_served(&name, &path, &mut versions)?;
-        found.append(&mut versions);
     }
-    found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// Lists the versions that a model's policy serves, oldest first. `config_json` takes the place of `config.pbtxt`.
+///
+/// Folders whose names are no version's are passed over and logged. With a policy that cannot be read every version is
+/// listed: each says why it does not load.
+pub fn versions(
+    name: &str,
+    folder: &Path,
+    config_json: Option<&str>,
+) -> Result<Vec<VersionFolder>, RepositoryError> {
+    let mut versions = Vec::new();
+    for (version, path) in folders(folder)? {
+        match version.parse::<Version>() {
+            Ok(version) => {
+                versions.push(VersionFolder { id: ModelId { name: name.to_owned(), version }, path });
+            }
+            Err(_) if version == WARM_UP_FOLDER => {}
+            Err(error) => tracing::warn!(folder = %path.display(), %error, "passed over"),
+        }
+    }
+    let mut texts = FolderTexts::read(folder)?;
+    texts.config_json = config_json.map(str::to_owned);
+    if let Ok(policy) = settings::read_versions(&texts.borrow(name)) {
+        let available: Vec<Version> = versions.iter().map(|folder| folder.id.version).collect();
+        let served = policy.select(&available);
+        versions.retain(|folder| served.contains(&folder.id.version));
+    }
+    versions.sort_by_key(|folder| folder.id.version);
+    Ok(versions)
 }
 
 fn folders(parent: &Path) -> Result<Vec<(String, PathBuf)>, RepositoryError> {
@@ -101,26 +145,18 @@ fn folders(parent: &Path) -> Result<Vec<(String, PathBuf)>, RepositoryError> {
     Ok(folders)
 }
 
-fn is_model_name(name: &str) -> bool {
-    name.len() <= MAX_NAME_CHARS
+/// True for a name that a model's folder may have.
+pub fn is_model_name(name: &str) -> bool {
+    (1..=MAX_NAME_CHARS).contains(&name.len())
+        && !name.starts_with('.')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-}
-
-/// Leaves the versions that the model's policy serves. With a policy that cannot be read all stay: each says why it does not load.
-fn retain_served(name: &str, model: &Path, versions: &mut Vec<VersionFolder>) -> Result<(), RepositoryError> {
-    let texts = FolderTexts::read(model)?;
-    if let Ok(policy) = settings::read_versions(&texts.borrow(name)) {
-        let available: Vec<Version> = versions.iter().map(|folder| folder.id.version).collect();
-        let served = policy.select(&available);
-        versions.retain(|folder| served.contains(&folder.id.version));
-    }
-    Ok(())
 }
 
 /// The texts of a model's folder.
 struct FolderTexts {
     model_toml: Option<String>,
     config_pbtxt: Option<String>,
+    config_json: Option<String>,
 }
 
 impl FolderTexts {
@@ -128,7 +164,13 @@ impl FolderTexts {
         Ok(Self {
             model_toml: read_text(&folder.join(MANIFEST_FILE))?,
             config_pbtxt: read_text(&folder.join(TRITON_FILE))?,
+            config_json: None,
         })
+    }
+
+    /// Of a copy, which may hold a call's configuration.
+    fn read_staged(folder: &Path) -> Result<Self, RepositoryError> {
+        Ok(Self { config_json: read_text(&folder.join(OVERRIDE_FILE))?, ..Self::read(folder)? })
     }
 
     fn borrow<'a>(&'a self, model_name: &'a str) -> ModelTexts<'a> {
@@ -136,14 +178,14 @@ impl FolderTexts {
             model_name,
             model_toml: self.model_toml.as_deref(),
             config_pbtxt: self.config_pbtxt.as_deref(),
-            config_json: None,
+            config_json: self.config_json.as_deref(),
         }
     }
 }
 
-/// Reads a version's files, each once.
+/// Reads a staged version's files, each once.
 pub fn read(folder: &VersionFolder, limits: &ServiceLimits) -> Result<ModelFiles, RepositoryError> {
-    let settings = read_settings(folder, limits)?;
+    let settings = read_settings(folder, limits, &folder.path)?;
     let tokenizer = match &settings.manifest {
         Manifest::Tensor => None,
         Manifest::Embedding(embedding) => Some(read_file(&folder.path.join(&embedding.tokenizer))?),
@@ -158,24 +200,47 @@ pub fn read(folder: &VersionFolder, limits: &ServiceLimits) -> Result<ModelFiles
     Ok(ModelFiles { model, digest, settings, tokenizer, warm_up })
 }
 
-fn read_settings(folder: &VersionFolder, limits: &ServiceLimits) -> Result<ModelSettings, RepositoryError> {
+/// `shown` is the folder that an error names: the one whose owner can mend it.
+fn read_settings(
+    folder: &VersionFolder,
+    limits: &ServiceLimits,
+    shown: &Path,
+) -> Result<ModelSettings, RepositoryError> {
     let model = folder.path.parent().unwrap_or(&folder.path);
-    let (texts, version) = (FolderTexts::read(model)?, read_text(&folder.path.join(MANIFEST_FILE))?);
+    let (texts, version) = (FolderTexts::read_staged(model)?, read_text(&folder.path.join(MANIFEST_FILE))?);
     settings::read(&texts.borrow(&folder.id.name), version.as_deref(), limits)
-        .map_err(|source| RepositoryError::Manifest { path: folder.path.clone(), source })
+        .map_err(|source| RepositoryError::Manifest { path: shown.to_owned(), source })
 }
 
 /// None if there is no such file.
 fn read_text(path: &Path) -> Result<Option<String>, RepositoryError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(RepositoryError::Unreadable { path: path.to_owned(), source }),
+    let unreadable = |source| RepositoryError::Unreadable { path: path.to_owned(), source };
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    // One byte more than may be: the parser then says that it is too long.
+    let most = u64::try_from(MAX_TEXT_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(Some(text))
+}
+
+/// Opens plain files and links to such: reading a pipe or a device might never end.
+fn open(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        return File::open(path);
     }
+    Err(io::Error::other("it is no plain file"))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, RepositoryError> {
-    std::fs::read(path).map_err(|source| RepositoryError::Unreadable { path: path.to_owned(), source })
+    let read = || {
+        let mut bytes = Vec::new();
+        open(path)?.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    read().map_err(|source| RepositoryError::Unreadable { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -190,11 +255,14 @@ mod tests {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         std::fs::write(root.path().join("README.md"), "").unwrap();
-        let ids: Vec<String> = scan(root.path()).unwrap().iter().map(|found| found.id.to_string()).collect();
-        assert_eq!(ids, ["a/1", "b/10"], "the newest of each");
+        let ids = |config_json: Option<&str>| -> Vec<String> {
+            let versions = |(name, path): (&String, &PathBuf)| versions(name, path, config_json).unwrap();
+            models(root.path()).unwrap().iter().flat_map(versions).map(|found| found.id.to_string()).collect()
+        };
+        assert_eq!(ids(None), ["a/1", "b/10"], "the newest of each");
+        assert_eq!(ids(Some(r#"{"version_policy":{"all":{}}}"#)), ["a/1", "b/2", "b/10"]);
         std::fs::write(root.path().join("b/model.toml"), "versions = \"all\"").unwrap();
-        let ids: Vec<String> = scan(root.path()).unwrap().iter().map(|found| found.id.to_string()).collect();
-        assert_eq!(ids, ["a/1", "b/2", "b/10"]);
+        assert_eq!(ids(None), ["a/1", "b/2", "b/10"]);
     }
 
     #[test]

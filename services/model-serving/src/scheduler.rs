@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -64,7 +64,6 @@ pub struct Instances<R: Runner> {
 struct Shared<R: Runner> {
     state: Mutex<State<R>>,
     work_arrived: Condvar,
-    became_idle: Condvar,
     metrics: Arc<ModelMetrics>,
 }
 
@@ -82,12 +81,7 @@ impl<R: Runner> Instances<R> {
             running: runners.iter().map(|_| None).collect(),
             panics: 0,
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            work_arrived: Condvar::new(),
-            became_idle: Condvar::new(),
-            metrics,
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(state), work_arrived: Condvar::new(), metrics });
         let instances = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
         for (index, runner) in runners.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -110,43 +104,9 @@ impl<R: Runner> Instances<R> {
         Shared::submit(&self.shared, requests, context, priority)
     }
 
-    /// The number of entries that wait.
-    pub fn queue_len(&self) -> usize {
-        self.shared.state.lock().queue.len()
-    }
-
-    /// What the runs took so far.
-    pub fn service_times(&self) -> ServiceTimes {
-        self.shared.state.lock().queue.times().clone()
-    }
-
     /// True if the runners panicked too often to be trusted; nothing is taken any more.
     pub fn is_broken(&self) -> bool {
         self.shared.state.lock().phase == Phase::Broken
-    }
-
-    /// Refuses new work, lets what waits and runs end within `grace`, then stops. Blocks; idempotent.
-    pub fn drain(&self, grace: Duration) {
-        let until = Instant::now().checked_add(grace);
-        {
-            let mut state = self.shared.state.lock();
-            if state.phase == Phase::Open {
-                state.phase = Phase::Draining;
-            }
-            while state.phase == Phase::Draining && !state.is_idle() {
-                let timed_out = match until {
-                    Some(until) => self.shared.became_idle.wait_until(&mut state, until).timed_out(),
-                    None => {
-                        self.shared.became_idle.wait(&mut state);
-                        false
-                    }
-                };
-                if timed_out {
-                    break;
-                }
-            }
-        }
-        self.stop();
     }
 
     /// Refuses new work, drops what waits, cancels what runs, and joins the threads. Blocks; idempotent.
@@ -157,7 +117,6 @@ impl<R: Runner> Instances<R> {
             (state.queue.clear(), state.tokens())
         };
         self.shared.work_arrived.notify_all();
-        self.shared.became_idle.notify_all();
         // Outside the lock: both wake others.
         drop(dropped);
         tokens.iter().for_each(CancelToken::cancel);
@@ -181,14 +140,10 @@ impl<R: Runner> Shared<R> {
         let mut state = self.state.lock();
         let waited = state.queue.cancel(id);
         let token = if waited.is_some() { None } else { state.leave(id) };
-        let idle = state.is_idle();
         self.metrics.queue_length(state.queue.len());
         drop(state);
         if let Some(token) = token {
             token.cancel();
-        }
-        if idle {
-            self.became_idle.notify_all();
         }
         waited.is_some()
     }

@@ -1,3 +1,4 @@
 //! Background work.
 
-pub mod load_models;
+pub mod reconcile_repository;
+pub mod retire_models;

@@ -37,15 +37,11 @@ pub enum WorkerError {
     Broken,
 }
 
-/// An answer, and the time it took.
+/// An answer.
 #[derive(Debug)]
 pub struct Done<O> {
-    /// The answer.
+    /// What the handler made of the input.
     pub output: O,
-    /// Time in the queue.
-    pub queue_time: Duration,
-    /// Time in the handler.
-    pub run_time: Duration,
 }
 
 /// Does the work. One a thread.
@@ -121,6 +117,7 @@ impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
     }
 
     /// The number of entries that wait.
+    #[cfg(test)]
     pub fn queue_len(&self) -> usize {
         self.shared.state.lock().queue.len()
     }
@@ -156,7 +153,7 @@ impl<I, O> Shared<I, O> {
         if state.stopping {
             return Err(WorkerError::Stopping);
         }
-        let entry = Entry { work: job, bytes, queued_at: Instant::now() };
+        let entry = Entry { work: job, bytes };
         if let Err(Full(_)) = state.queue.push(entry, Job::is_gone) {
             return Err(WorkerError::Overloaded { retry_after: state.retry_after() });
         }
@@ -171,10 +168,7 @@ impl<I, O> Shared<I, O> {
             let outcome = catch_unwind(AssertUnwindSafe(|| handler(input, &cancel)));
             let run_time = started.elapsed();
             self.finished(index, run_time);
-            let queue_time = started.saturating_duration_since(entry.queued_at);
-            let answer = outcome
-                .map(|output| Done { output, queue_time, run_time })
-                .map_err(|_| WorkerError::Panicked);
+            let answer = outcome.map(|output| Done { output }).map_err(|_| WorkerError::Panicked);
             // The caller may have left meanwhile; then nobody wants to know.
             drop(reply.send(answer));
         }

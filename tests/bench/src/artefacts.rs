@@ -59,6 +59,8 @@ pub fn repository(
     let library = config.onnxruntime_library.as_ref().context("no engine")?;
     table.insert("onnxruntime_library".to_owned(), library.display().to_string().into());
     table.insert("max_batch_rows".to_owned(), i64::try_from(config.max_batch_rows)?.into());
+    // This program is no `ailayer` that could try models out.
+    table.insert("trial".to_owned(), "off".into());
     let file = place.join("server.toml");
     let whole = toml::Table::from_iter([(ailayer_model_serving::NAME.to_owned(), table.into())]);
     fs::write(&file, whole.to_string())?;

@@ -1,7 +1,6 @@
-//! The bounded queue in front of a worker: pure, told the time.
+//! The bounded queue in front of a worker: pure.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 /// What a queue may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +18,6 @@ pub struct Entry<T> {
     pub work: T,
     /// The memory it holds.
     pub bytes: usize,
-    /// When it was queued.
-    pub queued_at: Instant,
 }
 
 /// First in, first out, within limits. Entries whose caller is gone are dropped, not worked on.

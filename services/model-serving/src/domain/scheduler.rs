@@ -14,7 +14,7 @@ mod level;
 mod service_times;
 mod window;
 
-pub use entry::{Batch, DropReason, Dropped, Entry, EntryId, Limits, Next, Ready, Refusal, Refused};
+pub use entry::{Batch, DropReason, Dropped, Entry, EntryId, Limits, Next, Ready, Refusal};
 pub use service_times::ServiceTimes;
 
 use entry::Slot;
@@ -67,24 +67,17 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         self.slots.is_empty()
     }
 
-    /// What the runs took so far.
-    pub const fn times(&self) -> &ServiceTimes {
-        &self.times
-    }
-
-    /// Takes an entry in, or gives it back with the reason. Entries it pushed out of a full queue, and those found
+    /// Takes an entry in, or says why not. Entries it pushed out of a full queue, and those found
     /// too late meanwhile, are in `dropped`; their callers must be told.
     pub fn push(
         &mut self,
         entry: Entry<K, T>,
         now: Instant,
         dropped: &mut Vec<Dropped<T>>,
-    ) -> Result<EntryId, Refused<T>> {
+    ) -> Result<EntryId, Refusal> {
         self.expire(now, dropped);
         let cost = self.cost(&entry);
-        if let Err(reason) = self.admit(&entry, cost, now, dropped) {
-            return Err(Refused { work: entry.work, reason });
-        }
+        self.admit(&entry, cost, now, dropped)?;
         self.last_id = self.last_id.wrapping_add(1);
         let id = EntryId(self.last_id);
         let expiry = self.expiry(&entry, cost, now);

@@ -14,7 +14,7 @@ mod warm_up;
 pub use batching::{Batching, DEFAULT_MAX_BATCH_TOKENS, PadFill, PadSide, PaddedInput};
 pub use duration::parse_duration;
 pub use queue::QueueSettings;
-pub use read::{ModelTexts, read, read_versions};
+pub use read::{MAX_TEXT_BYTES, ModelTexts, read, read_versions};
 pub use versions::VersionPolicy;
 pub use warm_up::{WarmUpData, WarmUpInput, WarmUpSample, WarmUpSource};
 

@@ -110,14 +110,5 @@ pub fn check_token_ids(
     }
 }
 
-/// Splits texts into batches of at most `max_rows`, texts of like length together so that little is padded.
-///
-/// Every index of `encoded` is in exactly one batch.
-pub fn plan_batches(encoded: &[EncodedText], max_rows: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..encoded.len()).collect();
-    order.sort_by_key(|index| encoded.get(*index).map_or(0, |text| text.ids.len()));
-    order.chunks(max_rows.max(1)).map(<[usize]>::to_vec).collect()
-}
-
 #[cfg(test)]
 mod tests;

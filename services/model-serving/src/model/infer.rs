@@ -1,7 +1,7 @@
 //! Tensors in, tensors out.
 
+use super::Model;
 use super::backend::{Output, Work, missing};
-use super::{Model, Timing};
 use crate::domain::batch::{BatchKey, rows_of};
 use crate::domain::call::CallContext;
 use crate::domain::input_error::InputError;
@@ -15,8 +15,6 @@ use crate::scheduler::{Done, Request};
 pub struct Inferred {
     /// The outputs.
     pub outputs: Vec<NamedTensor>,
-    /// What it cost.
-    pub timing: Timing,
 }
 
 impl Model {
@@ -40,11 +38,9 @@ impl Model {
         let bytes = inputs.iter().fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
         let request = Request { work: Work::Tensors { inputs, outputs }, key, rows, width: 0, bytes };
         let ticket = self.engine.submit(vec![request], context, priority)?.into_iter().next();
-        let Done { output, queue_time, run_time } = ticket.ok_or_else(missing)?.answer().await?;
+        let Done { output, .. } = ticket.ok_or_else(missing)?.answer().await?;
         match output {
-            Output::Tensors(outputs) => {
-                Ok(Inferred { outputs, timing: Timing { queue_time, inference_time: run_time } })
-            }
+            Output::Tensors(outputs) => Ok(Inferred { outputs }),
             Output::Vector(_) => Err(missing()),
         }
     }

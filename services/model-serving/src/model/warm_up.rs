@@ -30,11 +30,7 @@ pub(super) fn measure_texts<R: Runner<Work = Work>>(
                 return times;
             }
             let width = width.min(max_width);
-            let text = || {
-                let (ids, type_ids) = (vec![1; width], vec![0; width]);
-                Work::Text(EncodedText { ids, type_ids, offsets: Vec::new(), truncated: false })
-            };
-            let batch: Vec<Work> = (0..rows).map(|_| text()).collect();
+            let batch = batch_of(rows, width);
             let batch: Vec<&Work> = batch.iter().collect();
             let mut best: Option<Duration> = None;
             for _ in 0..2 {
@@ -52,4 +48,23 @@ pub(super) fn measure_texts<R: Runner<Work = Work>>(
         }
     }
     times
+}
+
+/// Runs one batch of texts, whatever comes of it.
+pub(super) fn run_batch<R: Runner<Work = Work>>(
+    runner: &mut R,
+    rows: usize,
+    width: usize,
+    cancel: &CancelToken,
+) {
+    let batch = batch_of(rows, width);
+    drop(runner.run(&batch.iter().collect::<Vec<_>>(), cancel));
+}
+
+fn batch_of(rows: usize, width: usize) -> Vec<Work> {
+    let text = || {
+        let (ids, type_ids) = (vec![1; width], vec![0; width]);
+        Work::Text(EncodedText { ids, type_ids, offsets: Vec::new(), truncated: false })
+    };
+    (0..rows).map(|_| text()).collect()
 }

@@ -18,8 +18,14 @@ use super::{
 };
 
 /// What is offered beyond the standard, in Triton's words. What is not here is answered with UNIMPLEMENTED.
-const EXTENSIONS: [&str; 5] =
-    ["binary_tensor_data", "model_configuration", "parameters", "schedule_policy", "statistics"];
+const EXTENSIONS: [&str; 6] = [
+    "binary_tensor_data",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+];
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Rpc {
@@ -45,7 +51,8 @@ impl GrpcInferenceService for Rpc {
     ) -> Result<Response<ModelReadyResponse>, Status> {
         // An unknown model is not ready, which is an answer and no error: as Triton has it.
         let ModelReadyRequest { name, version } = request.into_inner();
-        Ok(Response::new(ModelReadyResponse { ready: self.catalog().resolve(&name, &version).is_ok() }))
+        let ready = self.catalog().resolve(&name, &version).is_ok_and(|model| !model.is_broken());
+        Ok(Response::new(ModelReadyResponse { ready }))
     }
 
     async fn server_metadata(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ailayer_proto::inference::{
-    InferBatchStatistics, InferStatistics, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
-    StatisticDuration,
+    InferBatchStatistics, InferStatistics, MemoryUsage, ModelStatistics, ModelStatisticsRequest,
+    ModelStatisticsResponse, StatisticDuration,
 };
 use tonic::Status;
 
@@ -55,9 +55,15 @@ fn entry(model: &Model) -> ModelStatistics {
         execution_count: statistics.executions,
         inference_stats: Some(requests(&statistics)),
         batch_stats: batch_stats.collect(),
-        memory_usage: Vec::new(),
+        memory_usage: memory_usage(model.memory_bytes()),
         response_stats: Default::default(),
     }
+}
+
+/// Nothing if it is not known.
+fn memory_usage(bytes: u64) -> Vec<MemoryUsage> {
+    let usage = MemoryUsage { r#type: "CPU".to_owned(), id: 0, byte_size: bytes };
+    if bytes == 0 { Vec::new() } else { vec![usage] }
 }
 
 fn requests(statistics: &Statistics) -> InferStatistics {

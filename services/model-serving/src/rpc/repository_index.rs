@@ -27,13 +27,14 @@ pub(super) fn check_repository(name: &str) -> Result<(), Failure> {
 
 fn to_proto(entry: IndexEntry) -> ModelIndex {
     let IndexEntry { name, version, state, reason } = entry;
-    ModelIndex { name, version, state: word(state).to_owned(), reason }
+    ModelIndex { name, version, state: word(state, &reason).to_owned(), reason }
 }
 
-/// Triton's word; what was never loaded has none.
-const fn word(state: ModelState) -> &'static str {
+/// Triton's word; what was never loaded has none, and what was unloaded is UNAVAILABLE because it was.
+const fn word(state: ModelState, reason: &str) -> &'static str {
     match state {
-        ModelState::Unloaded => "",
+        ModelState::Unloaded if reason.is_empty() => "",
+        ModelState::Unloaded => "UNAVAILABLE",
         ModelState::Loading => "LOADING",
         ModelState::Ready => "READY",
         ModelState::Unavailable => "UNAVAILABLE",

@@ -64,9 +64,6 @@ impl<R: Runner> Shared<R> {
                 state = self.state.lock();
                 continue;
             }
-            if state.is_idle() {
-                self.became_idle.notify_all();
-            }
             match next.wake_at {
                 Some(at) => drop(self.work_arrived.wait_until(&mut state, at)),
                 None => self.work_arrived.wait(&mut state),
@@ -223,7 +220,6 @@ impl<R: Runner> Shared<R> {
             drop(job.reply.send(Err(WorkerError::Broken.into())));
         }
         self.work_arrived.notify_all();
-        self.became_idle.notify_all();
     }
 
     fn answer(

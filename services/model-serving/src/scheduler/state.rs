@@ -12,8 +12,6 @@ use crate::error::ServeError;
 pub(super) enum Phase {
     /// Taken.
     Open,
-    /// Refused; what waits is still run.
-    Draining,
     /// Refused; nothing is run.
     Stopped,
     /// Refused for ever: the runners panicked too often.
@@ -49,11 +47,6 @@ impl Running {
 }
 
 impl<R: Runner> State<R> {
-    /// True if nothing waits and nothing runs.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.running.iter().all(Option::is_none)
-    }
-
     /// The tokens of all runs.
     pub(super) fn tokens(&self) -> Vec<CancelToken> {
         self.running.iter().flatten().map(|running| running.cancel.clone()).collect()

@@ -42,7 +42,7 @@ impl<R: Runner> Shared<R> {
         let (length, threads) = match state.phase {
             Phase::Open => (requests.len(), state.running.len()),
             Phase::Broken => return Err(WorkerError::Broken),
-            Phase::Draining | Phase::Stopped => return Err(WorkerError::Stopping),
+            Phase::Stopped => return Err(WorkerError::Stopping),
         };
         for request in requests {
             let (reply, answer) = oneshot::channel();
@@ -67,7 +67,7 @@ impl<R: Runner> Shared<R> {
                     shared_queued(&tickets);
                 }
                 Err(refusal) => {
-                    refused = Some((refusal.reason, rows));
+                    refused = Some((refusal, rows));
                     break;
                 }
             }

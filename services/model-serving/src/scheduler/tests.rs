@@ -1,4 +1,5 @@
 use std::sync::mpsc;
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
@@ -246,24 +247,4 @@ async fn stopping_cancels_joins_and_refuses() {
         assert!(expected, "{error:?}");
     }
     assert!(world.started.try_recv().is_err(), "the waiting call must not have run");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn draining_runs_what_waits_within_the_grace() {
-    let (world, first) = World::occupied(LIMITS);
-    let waiting = world.call(2);
-    let instances = Arc::clone(&world.instances);
-    let drain = tokio::task::spawn_blocking(move || instances.drain(Duration::from_secs(60)));
-    while world.instances.shared.state.lock().phase == Phase::Open {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let refused = world.call(3).await.unwrap().unwrap_err();
-    assert!(matches!(refused, ServeError::Worker(WorkerError::Stopping)));
-    world.permit(2);
-    drain.await.unwrap();
-    assert_eq!((first.await.unwrap().unwrap(), waiting.await.unwrap().unwrap()), (2, 4));
-
-    let (world, running) = World::occupied(LIMITS);
-    world.instances.drain(Duration::from_millis(5));
-    assert!(running.await.unwrap().is_err());
 }

@@ -23,13 +23,15 @@ pub struct ModelMetrics {
 struct Shared {
     /// None: nobody shows it.
     id: Option<ModelId>,
+    memory_bytes: u64,
     statistics: Mutex<Statistics>,
 }
 
 impl ModelMetrics {
-    /// Counters at zero, shown on the metrics page until they are dropped.
-    pub fn new(id: &ModelId) -> Self {
-        let metrics = Self::with(Some(id.clone()));
+    /// Counters at zero, shown on the metrics page until they are dropped. `memory_bytes` is what the version takes, 0 if
+    /// that is not known.
+    pub fn new(id: &ModelId, memory_bytes: u64) -> Self {
+        let metrics = Self::with(Some(id.clone()), memory_bytes);
         let mut loaded = LOADED.lock();
         loaded.retain(|other| other.strong_count() > 0);
         loaded.push(Arc::downgrade(&metrics.shared));
@@ -39,11 +41,11 @@ impl ModelMetrics {
     /// Counters that nobody shows.
     #[cfg(test)]
     pub fn detached() -> Self {
-        Self::with(None)
+        Self::with(None, 0)
     }
 
-    fn with(id: Option<ModelId>) -> Self {
-        Self { shared: Arc::new(Shared { id, statistics: Mutex::default() }) }
+    fn with(id: Option<ModelId>, memory_bytes: u64) -> Self {
+        Self { shared: Arc::new(Shared { id, memory_bytes, statistics: Mutex::default() }) }
     }
 
     /// A request was taken into the queue.
@@ -84,16 +86,29 @@ impl ModelMetrics {
 ///
 /// While a version is swapped for itself there are two of it; the newer one is shown.
 pub fn loaded() -> Vec<(ModelId, Statistics)> {
-    let mut loaded: Vec<Arc<Shared>> = Vec::new();
-    {
-        let mut list = LOADED.lock();
-        list.retain(|other| other.strong_count() > 0);
-        loaded.extend(list.iter().filter_map(Weak::upgrade));
-    }
+    let loaded = every();
     let shown =
         loaded.iter().filter_map(|shared| Some((shared.id.clone()?, shared.statistics.lock().clone())));
     let newest: BTreeMap<ModelId, Statistics> = shown.collect();
     newest.into_iter().collect()
+}
+
+/// The memory of every loaded version, bytes. While a version is swapped for itself it takes that of both.
+pub fn memory() -> Vec<(ModelId, u64)> {
+    let mut sums: BTreeMap<ModelId, u64> = BTreeMap::new();
+    for shared in every() {
+        if let Some(id) = &shared.id {
+            let sum = sums.entry(id.clone()).or_default();
+            *sum = sum.saturating_add(shared.memory_bytes);
+        }
+    }
+    sums.into_iter().collect()
+}
+
+fn every() -> Vec<Arc<Shared>> {
+    let mut list = LOADED.lock();
+    list.retain(|other| other.strong_count() > 0);
+    list.iter().filter_map(Weak::upgrade).collect()
 }
 
 #[cfg(test)]
@@ -104,15 +119,16 @@ mod tests {
     fn series_end_with_the_version_and_the_newer_of_two_is_shown() {
         let id = ModelId { name: "of-this-test-alone".to_owned(), version: "3".parse().unwrap() };
         let shown = || loaded().into_iter().find(|(other, _)| *other == id).map(|(_, s)| s.queued);
-        let old = ModelMetrics::new(&id);
+        let memory = || memory().into_iter().find(|(other, _)| *other == id).map(|(_, bytes)| bytes);
+        let old = ModelMetrics::new(&id, 5);
         old.request_queued();
         assert_eq!(shown(), Some(1));
-        let new = ModelMetrics::new(&id);
-        assert_eq!(shown(), Some(0));
+        let new = ModelMetrics::new(&id, 6);
+        assert_eq!((shown(), memory()), (Some(0), Some(11)));
         drop(old);
         let _unseen = ModelMetrics::detached();
-        assert_eq!(shown(), Some(0));
+        assert_eq!((shown(), memory()), (Some(0), Some(6)));
         drop(new);
-        assert_eq!(shown(), None);
+        assert_eq!((shown(), memory()), (None, None));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Once;
 
 use ailayer_platform::telemetry::{Observe, observed_counter, observed_gauge};
 
-use super::model_metrics::loaded;
+use super::model_metrics::{loaded, memory};
 use crate::domain::statistics::{Outcome, Statistics};
 
 /// Registers them once a process, after telemetry has started.
@@ -52,6 +52,16 @@ pub fn register() {
             "{request}",
             "Requests that wait for a model version.",
             each(|statistics| u64::try_from(statistics.pending).unwrap_or(u64::MAX)),
+        );
+        observed_gauge(
+            "ailayer.serving.model.memory",
+            "By",
+            "Memory a model version was found to take when it was tried out, all instances.",
+            |observe| {
+                for (id, bytes) in memory() {
+                    observe(bytes, &[("model", &id.name), ("version", &id.version.to_string())]);
+                }
+            },
         );
     });
 }

@@ -40,7 +40,7 @@ async fn until_queued(gated: &Gated, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_with_times() {
+async fn answers() {
     let handlers = vec![|input: u32, _: &CancelToken| input + 1];
     let worker = Worker::spawn("plain", LIMITS, handlers).unwrap();
     assert_eq!(worker.call(1, 0).await.unwrap().output, 2);

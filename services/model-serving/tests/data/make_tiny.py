@@ -48,6 +48,41 @@ write(
     [tensor("sum", TensorProto.FLOAT, [None, 2]), tensor("difference", TensorProto.FLOAT, [None, 2])],
 )
 
+# The same names with the answers exchanged: another version of `add` that can be told from it.
+write(
+    "add_exchanged",
+    [helper.make_node("Sub", ["a", "b"], ["sum"]), helper.make_node("Add", ["a", "b"], ["difference"])],
+    [tensor("a", TensorProto.FLOAT, [None, 2]), tensor("b", TensorProto.FLOAT, [None, 2])],
+    [tensor("sum", TensorProto.FLOAT, [None, 2]), tensor("difference", TensorProto.FLOAT, [None, 2])],
+)
+
+# Takes as much memory as it is told, 4 bytes an element.
+write(
+    "memory",
+    [
+        helper.make_node("ConstantOfShape", ["elements"], ["ones"], value=helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])),
+        helper.make_node("ReduceSum", ["ones"], ["sum"], keepdims=0),
+    ],
+    [tensor("elements", TensorProto.INT64, [1])],
+    [tensor("sum", TensorProto.FLOAT, [])],
+)
+
+# Takes as long as it is told: counts to a number one by one.
+body = helper.make_graph(
+    [helper.make_node("Add", ["before", "step"], ["after"]), helper.make_node("Identity", ["go_on"], ["goes_on"])],
+    "body",
+    [tensor("i", TensorProto.INT64, []), tensor("go_on", TensorProto.BOOL, []), tensor("before", TensorProto.INT64, [1])],
+    [tensor("goes_on", TensorProto.BOOL, []), tensor("after", TensorProto.INT64, [1])],
+    initializer=[constant("step", np.int64([1]))],
+)
+write(
+    "time",
+    [helper.make_node("Loop", ["count", "", "zero"], ["counted"], body=body)],
+    [tensor("count", TensorProto.INT64, [1])],
+    [tensor("counted", TensorProto.INT64, [1])],
+    [constant("zero", np.int64([0]))],
+)
+
 # A table of 10 rows: ids outside it fail while the graph runs.
 table = np.arange(VOCABULARY * DIMENSIONS, dtype=np.float32).reshape(VOCABULARY, DIMENSIONS)
 write(

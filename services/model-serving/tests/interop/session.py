@@ -1,12 +1,16 @@
 """Drives a running service as an existing user of Triton would: with NVIDIA's client, unmodified.
 
-usage: session.py HOST:PORT DESCRIPTORS
+usage: session.py HOST:PORT DESCRIPTORS GRAPH
 
-DESCRIPTORS is this project's FileDescriptorSet. The models `add` and `identities` are loaded.
+DESCRIPTORS is this project's FileDescriptorSet. The models `add` and `identities` are loaded; `later` is in the folder, a copy of
+`add`, and loaded by calls. GRAPH is the file of another graph with the tensors of `add`, whose answers are exchanged.
 """
 
+import json
 import queue
 import sys
+import time
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -17,7 +21,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 
 def main():
-    address, descriptors = sys.argv[1:]
+    address, descriptors, graph = sys.argv[1:]
     wire_equals_tritons(descriptors)
     client = triton.InferenceServerClient(address)
     health_and_metadata(client)
@@ -32,6 +36,7 @@ def main():
     stream_with_status(client)
     statistics(client)
     repository(client)
+    load_and_unload(client, Path(graph).read_bytes())
     not_offered(client)
     client.close()
     print("session complete")
@@ -87,7 +92,7 @@ def health_and_metadata(client):
     assert not client.is_model_ready("absent")
     server = client.get_server_metadata()
     assert server.name and server.version
-    for extension in ("binary_tensor_data", "model_configuration", "statistics", "parameters", "schedule_policy"):
+    for extension in ("binary_tensor_data", "model_configuration", "statistics", "parameters", "schedule_policy", "model_repository"):
         assert extension in server.extensions, server.extensions
     for absent in ("system_shared_memory", "cuda_shared_memory", "trace", "logging", "sequence"):
         assert absent not in server.extensions
@@ -258,11 +263,51 @@ def statistics(client):
 
 
 def repository(client):
-    models = client.get_model_repository_index().models
-    assert [(m.name, m.version, m.state) for m in models] == [
-        ("add", "1", "READY"),
-        ("identities", "1", "READY"),
-    ], models
+    assert states(client) == {("add", "1"): "READY", ("identities", "1"): "READY", ("later", "1"): ""}
+
+
+def states(client):
+    return {(m.name, m.version): m.state for m in client.get_model_repository_index().models}
+
+
+def until_state(client, version, state):
+    for _ in range(500):
+        if states(client).get(version) == state:
+            return
+        time.sleep(0.02)
+    raise AssertionError((version, state, states(client)))
+
+
+def load_and_unload(client, graph):
+    later = lambda: client.infer("later", pair(A, B)).as_numpy("sum")
+    refused(later, "UNAVAILABLE", "later")
+    client.load_model("later")
+    assert client.is_model_ready("later") and np.array_equal(later(), A + B)
+
+    config = json.dumps({"backend": "onnxruntime", "max_batch_size": 7, "dynamic_batching": {}})
+    client.load_model("later", config=config)
+    assert client.get_model_config("later").config.max_batch_size == 7
+    assert np.array_equal(later(), A + B)
+
+    client.load_model("later", config="{}", files={"file:5/model.onnx": graph})
+    assert states(client)["later", "5"] == "READY"
+    result = client.infer("later", pair(A, B))
+    assert result.get_response().model_version == "5" and np.array_equal(result.as_numpy("sum"), A - B)
+
+    broken = lambda: client.load_model("later", config="{}", files={"file:6/model.onnx": b"no model"})
+    refused(broken, "FAILED_PRECONDITION", "not an ONNX file")
+    refused(lambda: client.load_model("later", config="{"), "FAILED_PRECONDITION", "config")
+    assert np.array_equal(later(), A - B)
+    refused(lambda: client.load_model("absent"), "NOT_FOUND", "absent")
+
+    client.load_model("later")
+    assert np.array_equal(later(), A + B)
+    client.unload_model("later")
+    assert not client.is_model_ready("later")
+    until_state(client, ("later", "1"), "UNAVAILABLE")
+    reasons = {m.name: m.reason for m in client.get_model_repository_index().models}
+    assert reasons["later"] == "unloaded", reasons
+    refused(lambda: client.unload_model("absent"), "NOT_FOUND", "absent")
 
 
 def not_offered(client):

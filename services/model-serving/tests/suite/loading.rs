@@ -81,7 +81,7 @@ async fn the_newest_version_that_is_ready_is_the_default() {
     repository.add("gather", "m", "10");
     repository.add("corrupt", "m", "11");
     repository.add("gather", "z", "1");
-    std::fs::write(repository.config().repository.join("m/model.toml"), "versions = \"all\"").unwrap();
+    std::fs::write(repository.root().join("m/model.toml"), "versions = \"all\"").unwrap();
     let mut service = Running::start(repository.config()).await;
     until_model_ready(&mut service, "z").await;
     let mut request = infer("m", vec![input("ids", "INT64", &[1], longs(&[0]))]);

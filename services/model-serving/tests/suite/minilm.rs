@@ -19,6 +19,7 @@ const MAX_INPUT_TOKENS: u32 = 256;
 
 fn config() -> Config {
     let mut config = Config::new(setup("AILAYER_MODELS"));
+    config.trial_executable = Some(env!("CARGO_BIN_EXE_ailayer-trial-load").into());
     config.onnxruntime_library = Some(setup("ORT_DYLIB_PATH"));
     config
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ailayer_model_serving::{Config, RunError, Service};
+use ailayer_model_serving::{Config, RunError, Service, Switch};
 use ailayer_platform::error::{ErrorReason, reason_of};
 use ailayer_platform::tasks::Shutdown;
 use ailayer_proto::ailayer::serving::v1::serving_service_client::ServingServiceClient;
@@ -119,18 +119,33 @@ pub struct Repository(TempDir);
 
 impl Repository {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let repository = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(repository.root()).unwrap();
+        repository
     }
 
+    /// Without trials: what a process of its own adds is tested by the tests that ask for it.
     pub fn config(&self) -> Config {
-        let mut config = Config::new(self.0.path());
+        let mut config = Config::new(self.root());
         config.onnxruntime_library = Some(setup("ORT_DYLIB_PATH"));
+        config.trial = Switch::Off;
+        config.cache_dir = Some(self.cache());
         config
+    }
+
+    /// Where the models' folders are.
+    pub fn root(&self) -> PathBuf {
+        self.0.path().join("models")
+    }
+
+    /// Where the service keeps its copies.
+    pub fn cache(&self) -> PathBuf {
+        self.0.path().join("cache")
     }
 
     /// Copies a tiny graph in; those named `embed*` with manifest and tokenizer.
     pub fn add(&self, graph: &str, name: &str, version: &str) -> PathBuf {
-        let folder = self.0.path().join(name).join(version);
+        let folder = self.root().join(name).join(version);
         std::fs::create_dir_all(&folder).unwrap();
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         std::fs::copy(data.join(format!("{graph}.onnx")), folder.join("model.onnx")).unwrap();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ailayer_model_serving::ModelControl;
 use ailayer_proto::FILE_DESCRIPTOR_SET;
 use tokio::process::Command;
 
@@ -16,11 +17,20 @@ use crate::support::{Repository, Running, setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tritonclient_drives_a_session() {
-    let (service, _repository) = Running::with_tiny(&["add", "identities"]).await;
+    let repository = Repository::new();
+    for (graph, name) in [("add", "add"), ("identities", "identities"), ("add", "later")] {
+        repository.add(graph, name, "1");
+    }
+    let mut config = repository.config();
+    config.model_control = ModelControl::Explicit;
+    config.load_at_start = vec!["add".to_owned(), "identities".to_owned()];
+    let mut service = Running::start(config).await;
+    service.until_ready().await;
     let folder = tempfile::tempdir().unwrap();
     let descriptors = folder.path().join("descriptors.binpb");
     std::fs::write(&descriptors, FILE_DESCRIPTOR_SET).unwrap();
-    drive("session.py", &[&service.grpc.to_string(), descriptors.to_str().unwrap()]).await;
+    let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/add_exchanged.onnx");
+    drive("session.py", &[&service.grpc.to_string(), descriptors.to_str().unwrap(), graph]).await;
 
     let page = service.page("/metrics").await;
     let value = |name: &str, labels: &str| -> u64 {

@@ -76,9 +76,7 @@ impl SyncGate {
     fn observe(&self, height: u32, now: UnixS) -> Duration {
         let mut seen = self.tip_seen.lock().unwrap_or_else(PoisonError::into_inner);
         match *seen {
-            Some(known) if known.height == height => {
-                Duration::from_secs(now.0.saturating_sub(known.since.0))
-            }
+            Some(known) if known.height == height => Duration::from_secs(now.0.saturating_sub(known.since.0)),
             _ => {
                 *seen = Some(TipSeen { height, since: now });
                 Duration::ZERO

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn entry(work: u32, bytes: usize) -> Entry<u32> {
-    Entry { work, bytes, queued_at: Instant::now() }
+    Entry { work, bytes }
 }
 
 fn queue(max_entries: usize, max_bytes: usize) -> EntryQueue<u32> {

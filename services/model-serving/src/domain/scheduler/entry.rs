@@ -138,15 +138,6 @@ pub enum DropReason {
     PushedOut,
 }
 
-/// An entry that was not taken.
-#[derive(Debug)]
-pub struct Refused<T> {
-    /// Given back.
-    pub work: T,
-    /// Why.
-    pub reason: Refusal,
-}
-
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {

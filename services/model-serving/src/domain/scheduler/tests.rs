@@ -27,7 +27,7 @@ fn text(work: usize, width: usize, account: &str, now: Instant) -> Entry<(), usi
 }
 
 fn push(queue: &mut Scheduler<(), usize>, entry: Entry<(), usize>, now: Instant) -> Result<EntryId, Refusal> {
-    queue.push(entry, now, &mut Vec::new()).map_err(|refused| refused.reason)
+    queue.push(entry, now, &mut Vec::new())
 }
 
 fn works(next: Next<usize>) -> Vec<usize> {

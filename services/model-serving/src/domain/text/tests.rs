@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 const LIMITS: TextLimits =
@@ -59,16 +57,4 @@ fn token_ids_stay_in_the_vocabulary() {
         );
     }
     assert!(matches!(check_token_ids(0, &ids(vec![0, 0]), 10, 1), Err(InputError::TooLarge { .. })));
-}
-
-proptest! {
-    #[test]
-    fn every_text_is_in_one_batch(lengths in proptest::collection::vec(1usize..9, 0..40), max_rows in 0usize..9) {
-        let all: Vec<_> = lengths.into_iter().map(encoded).collect();
-        let batches = plan_batches(&all, max_rows);
-        prop_assert!(batches.iter().all(|rows| !rows.is_empty() && rows.len() <= max_rows.max(1)));
-        let mut seen: Vec<usize> = batches.concat();
-        seen.sort_unstable();
-        prop_assert_eq!(seen, (0..all.len()).collect::<Vec<_>>());
-    }
 }

@@ -150,8 +150,8 @@ fn refuses_parameters_that_would_change_the_answer() {
         ));
     }
     for reserved in ["triton_x", "shared_memory_region"] {
-        let everywhere: [fn(&mut ModelInferRequest) -> &mut HashMap<String, InferParameter>; 2] =
-            [|r| &mut r.parameters, |r| &mut r.inputs[1].parameters];
+        type Parameters = fn(&mut ModelInferRequest) -> &mut HashMap<String, InferParameter>;
+        let everywhere: [Parameters; 2] = [|r| &mut r.parameters, |r| &mut r.inputs[1].parameters];
         for place in everywhere {
             let refused = refusal(typed(), |r| *place(r) = parameter(reserved));
             assert!(matches!(refused, ParameterNotOffered { .. }));
