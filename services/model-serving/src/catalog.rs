@@ -181,3 +181,6 @@ impl Catalog {
 
 /// Why a version that panics takes no more calls.
 pub const BROKEN: &str = "it panicked again and again and takes no more calls; load it anew";
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
+use super::repository::TRIAL_SLACK_BYTES;
 use super::*;
+use crate::memory::Machine;
 
 fn refusal(change: impl FnOnce(&mut Config)) -> String {
     let folder = tempfile::tempdir().unwrap();

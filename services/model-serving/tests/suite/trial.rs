@@ -152,6 +152,29 @@ async fn a_stop_ends_the_trial() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_is_told_by_its_signal() {
+    let ends = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ends.sh");
+    for (how, why) in [
+        ("segmentation-fault", "killed by SIGSEGV"),
+        ("abort", "killed by SIGABRT: free(): invalid pointer"),
+        ("out-of-memory", "more memory than its limit"),
+        ("out-of-time", "more processor time"),
+        ("without-report", "gave no report (exit status: 3): last words"),
+    ] {
+        let repository = Repository::new();
+        repository.add("add", "m", "1");
+        let mut config = tried(&repository);
+        let program = repository.root().with_file_name(how);
+        std::os::unix::fs::symlink(ends, &program).unwrap();
+        config.trial_executable = Some(program);
+        let mut service = Running::start(config).await;
+        service.until_states(&["m/1 UNAVAILABLE"]).await;
+        service.until_reason("m", "1", why).await;
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_knows_no_trials_refuses_everything() {
     let repository = Repository::new();
     repository.add("add", "m", "1");

@@ -1,3 +1,7 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::copying::READ_ONLY;
 use super::*;
 use crate::error::chain;
 
