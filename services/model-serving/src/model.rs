@@ -102,10 +102,12 @@ impl Model {
         let mut backends: Vec<Backend> =
             sessions.into_iter().map(|session| Backend::new(session, manifest.cloned())).collect();
         let rows = Rows::of(&settings, &signature, text.as_ref());
+        let most_tokens = text.as_ref().map_or(usize::MAX, |part| part.max_batch_tokens);
+        let max_tokens = settings.batching.max_tokens.min(most_tokens);
         let times = match (backends.first_mut(), &text) {
             (Some(backend), Some(text)) => {
                 if largest_batch {
-                    let rows_of_longest = settings.batching.max_tokens / text.limits.max_input_tokens.max(1);
+                    let rows_of_longest = max_tokens / text.limits.max_input_tokens.max(1);
                     let rows = rows.text.min(rows_of_longest).max(1);
                     warm_up::run_batch(backend, rows, text.limits.max_input_tokens, cancel);
                 }
@@ -113,13 +115,12 @@ impl Model {
             }
             _ => ServiceTimes::default(),
         };
-        let most_tokens = text.as_ref().map_or(usize::MAX, |part| part.max_batch_tokens);
         let limits = Limits {
             max_entries: settings.queue.max_entries,
             max_bytes: settings.queue.max_bytes,
             max_age: settings.queue.max_age,
             max_rows: rows.text.max(rows.tensor),
-            max_tokens: settings.batching.max_tokens.min(most_tokens),
+            max_tokens,
             max_delay: settings.batching.max_delay,
         };
         let metrics = Arc::new(ModelMetrics::new(&info.id, memory.as_ref().map_or(0, Reservation::bytes)));

@@ -120,9 +120,12 @@ pub fn versions(
             Err(error) => tracing::warn!(folder = %path.display(), %error, "passed over"),
         }
     }
-    let mut texts = FolderTexts::read(folder)?;
-    texts.config_json = config_json.map(str::to_owned);
-    if let Ok(policy) = settings::read_versions(&texts.borrow(name)) {
+    // Also with files that cannot be read at all: one model must not keep the others from loading.
+    let policy = FolderTexts::read(folder).ok().and_then(|texts| {
+        let texts = FolderTexts { config_json: config_json.map(str::to_owned), ..texts };
+        settings::read_versions(&texts.borrow(name)).ok()
+    });
+    if let Some(policy) = policy {
         let available: Vec<Version> = versions.iter().map(|folder| folder.id.version).collect();
         let served = policy.select(&available);
         versions.retain(|folder| served.contains(&folder.id.version));
@@ -263,6 +266,8 @@ mod tests {
         assert_eq!(ids(Some(r#"{"version_policy":{"all":{}}}"#)), ["a/1", "b/2", "b/10"]);
         std::fs::write(root.path().join("b/model.toml"), "versions = \"all\"").unwrap();
         assert_eq!(ids(None), ["a/1", "b/2", "b/10"]);
+        std::fs::write(root.path().join("a/config.pbtxt"), [0xff, 0xfe]).unwrap();
+        assert_eq!(ids(None), ["a/1", "b/2", "b/10"], "a/1 says by itself why it does not load");
     }
 
     #[test]

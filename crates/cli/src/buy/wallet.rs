@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ailayer_client::gateway::Seller;
 use ailayer_payer::{Payer, PayerConfig};
-use ailayer_platform::config::Secret;
 use ailayer_primitives::AmountMsat;
 
 use crate::args::WalletArgs;
