@@ -18,7 +18,8 @@ pub async fn run(app: Arc<App>, node_health: Component, shutdown: Shutdown) -> R
     let mut timer = tokio::time::interval(app.guard_interval);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut quiet_since: Option<Instant> = None;
-    let mut kept_tip = app.gate.tip_seen();
+    // Written anew at each start: others look at the gate, too, and may have seen another tip by now.
+    let mut kept_tip = None;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
