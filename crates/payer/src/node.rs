@@ -293,17 +293,18 @@ impl Payer {
     ) -> Result<PaymentOutcome, PayerError> {
         let mut changes = self.outcomes.subscribe();
         let waited = tokio::time::timeout(timeout, async {
+            let mut listed = false;
             loop {
                 changes.mark_unchanged();
                 if let Some(outcome) = self.seen(payment_hash) {
                     return outcome;
                 }
-                // The node's list is written a moment before the event that carries the reason.
                 let changed = tokio::time::timeout(RECORD_PATIENCE, changes.changed()).await;
-                if changed.is_err()
-                    && let Some(outcome) = self.outcome(payment_hash)
-                {
-                    return outcome;
+                // The node's list is written a moment before the event that carries the reason: once it is found there,
+                // the event has its whole time to come.
+                match self.outcome(payment_hash) {
+                    Some(outcome) if listed && changed.is_err() => return outcome,
+                    outcome => listed = outcome.is_some(),
                 }
             }
         });
