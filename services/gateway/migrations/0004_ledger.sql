@@ -155,6 +155,10 @@ begin
                    select from ledger_lines where transaction_id = header.transaction_id and line = 0)) then
         perform ledger_broken('a transaction without lines, or lines that move nothing');
     end if;
+    if exists (select from new_transactions header
+               where not exists (select from ledger_accounts where account_id = header.account_id)) then
+        perform ledger_broken('a transaction without its account');
+    end if;
     return null;
 end $$;
 create trigger ledger_transactions_lines after insert on ledger_transactions

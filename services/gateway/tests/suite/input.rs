@@ -170,6 +170,11 @@ async fn the_database_refuses_what_the_rules_forbid() {
                 balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
             select gen_random_uuid(), account_id, gen_random_uuid(), 'post', 0, body_digest, 0, 0, 0, 0, ''
             from ledger_transactions",
+        // An account that is not there.
+        "insert into ledger_transactions (transaction_id, account_id, request_id, kind, amount_units, body_digest,
+                balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
+            select gen_random_uuid(), 0, gen_random_uuid(), 'freeze', 0, body_digest, 0, 0, 0, 0, ''
+            from ledger_transactions",
         // More lines for a transaction that is whole, though they sum to zero.
         "insert into ledger_lines select account_id, account_version + 1, transaction_id, line + 2, amount_units,
                 balance_units, posted_unix_ms from ledger_lines",
