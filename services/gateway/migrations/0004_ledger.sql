@@ -122,8 +122,9 @@ end $$;
 -- Every transaction in the statement is whole and sums to zero for each asset, and its accounts carry its lines. That line 0
 -- must be among the rows makes the unique key refuse a second statement for the same transaction.
 create function check_ledger_lines() returns trigger language plpgsql
-    -- The plan is kept from the first call, when the tables are empty: never one that reads them whole.
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+    -- The plan is kept from the first call, when the tables are empty: never one that reads them whole. Compiling it would
+    -- take longer than a batch.
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 begin
     if exists (select from new_lines group by transaction_id
                having count(*) < 2 or min(line) <> 0 or max(line) <> count(*) - 1) then
@@ -148,7 +149,7 @@ end $$;
 create trigger ledger_lines_balance after insert on ledger_lines
     referencing new table as new_lines for each statement execute function check_ledger_lines();
 
-create function check_ledger_transactions() returns trigger language plpgsql set enable_seqscan = off as $$
+create function check_ledger_transactions() returns trigger language plpgsql set enable_seqscan = off set jit = off as $$
 begin
     if exists (select from new_transactions header
                where (kind in ('credit', 'debit', 'capture', 'reverse', 'adjust', 'post')) <> exists (
@@ -165,7 +166,7 @@ create trigger ledger_transactions_lines after insert on ledger_transactions
     referencing new table as new_transactions for each statement execute function check_ledger_transactions();
 
 -- No balance without the line that explains it.
-create function check_ledger_accounts() returns trigger language plpgsql set enable_seqscan = off as $$
+create function check_ledger_accounts() returns trigger language plpgsql set enable_seqscan = off set jit = off as $$
 begin
     if exists (select from new_accounts account where balance_units <> coalesce((
                    select balance_units from ledger_lines where account_id = account.account_id
