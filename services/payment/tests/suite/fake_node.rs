@@ -67,6 +67,7 @@ struct State {
     outcomes: HashMap<PaymentHash, Outcome>,
     outgoing: HashMap<PaymentHash, NodeRecord>,
     sends: u32,
+    asked: u32,
     made: u32,
     channels: Vec<Channel>,
     events: VecDeque<NodeEvent>,
@@ -151,6 +152,13 @@ impl FakeNode {
     /// How often the node was told to send.
     pub fn sends(&self) -> u32 {
         self.state().sends
+    }
+
+    /// Waits until the node has been asked for an invoice.
+    pub async fn until_asked(&self) {
+        while self.state().asked == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// How many invoices the node has made.
@@ -249,6 +257,7 @@ impl LightningNode for FakeNode {
         description_hash: Digest,
         expiry_s: u32,
     ) -> Result<IssuedInvoice, NodeError> {
+        self.state().asked += 1;
         if self.state().faults.slow_to_make {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
