@@ -10,7 +10,7 @@ impl Stage {
     /// The postings of a job must be exactly these, in any order.
     pub async fn check_postings(&self, deal: &Deal, expected: &[(&str, i64)]) -> anyhow::Result<()> {
         let rows = sqlx::query(
-            "select accounts.kind, amount_units from gateway.ledger_lines lines
+            "select accounts.kind, lines.amount_units from gateway.ledger_lines lines
              join gateway.ledger_transactions using (transaction_id)
              join gateway.ledger_accounts accounts on accounts.account_id = lines.account_id
              where request_id = $1::text::uuid order by accounts.kind",
