@@ -135,10 +135,13 @@ impl Catalog {
         let wanted = version.parse::<Version>().ok();
         let fits = |id: &ModelId| id.name == name && (version.is_empty() || Some(id.version) == wanted);
         let versions = self.versions.read();
-        let mut fitting = versions.iter().rev().filter(|(id, _)| fits(id));
+        let fitting = versions.iter().rev().filter(|(id, _)| fits(id));
         let exists = fitting.clone().any(|(_, entry)| !entry.gone);
         let (name, version) = (name.to_owned(), version.to_owned());
-        match fitting.find_map(|(_, entry)| entry.model.as_ref()) {
+        let mut serving = fitting.filter_map(|(_, entry)| entry.model.as_ref());
+        let newest = serving.clone().next();
+        // One that panics again and again answers only if there is no other.
+        match serving.find(|model| !model.is_broken()).or(newest) {
             Some(model) => Ok(Arc::clone(model)),
             None if exists => Err(ServeError::ModelNotReady { name, version }),
             None => Err(ServeError::ModelNotFound { name, version }),

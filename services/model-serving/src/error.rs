@@ -12,6 +12,9 @@ use crate::ports::{EncoderError, EngineError, SessionError};
 use crate::repository::{CacheError, RepositoryError};
 use crate::worker::WorkerError;
 
+/// The most characters of an error and its causes. They go into the headers of an answer, and a model's file or the engine
+/// reading it may say as much as it likes.
+const MAX_LINE_CHARS: usize = 1_000;
 const STOPPING: &str = "the model is being unloaded, or the service is stopping";
 
 /// The service could not start, or ended badly.
@@ -161,5 +164,10 @@ impl From<WorkerError> for Failure {
 /// An error with all its causes in one line, for logs and health reasons.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}")).replace('\n', " ")
+    let line = causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"));
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    match line.chars().nth(MAX_LINE_CHARS) {
+        None => line.chars().map(plain).collect(),
+        Some(_) => line.chars().take(MAX_LINE_CHARS).map(plain).chain(['…']).collect(),
+    }
 }

@@ -134,6 +134,11 @@ pub fn versions(
     Ok(versions)
 }
 
+/// Whether a model's folder has any version, whatever the policy says of it.
+pub fn has_versions(folder: &Path) -> bool {
+    folders(folder).is_ok_and(|found| found.iter().any(|(name, _)| name.parse::<Version>().is_ok()))
+}
+
 fn folders(parent: &Path) -> Result<Vec<(String, PathBuf)>, RepositoryError> {
     let unreadable = |source| RepositoryError::Unreadable { path: parent.to_owned(), source };
     let mut folders = Vec::new();

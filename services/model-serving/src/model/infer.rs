@@ -50,13 +50,15 @@ impl Model {
         if batching.literal_shapes {
             return Ok(1);
         }
-        let rows = rows_of(inputs).unwrap_or(1);
-        match batching.max_request_rows {
-            Some(most) if rows > most => Err(InputError::TooLarge {
-                field: "inputs[0].shape".to_owned(),
+        // Of every input: a graph may spread one row of the first over many of another.
+        let most = batching.max_request_rows.unwrap_or(usize::MAX);
+        let rows_of_each = inputs.iter().map(|input| rows_of(std::slice::from_ref(input)).unwrap_or(1));
+        match rows_of_each.enumerate().find(|(_, rows)| *rows > most) {
+            Some((index, rows)) => Err(InputError::TooLarge {
+                field: format!("inputs[{index}].shape"),
                 detail: format!("{rows} rows, a request may have {most}"),
             }),
-            _ => Ok(rows),
+            None => Ok(rows_of(inputs).unwrap_or(1)),
         }
     }
 }

@@ -10,9 +10,10 @@ use ailayer_proto::inference::{
 use tonic::Status;
 
 use super::Rpc;
+use crate::domain::batch::has_rows;
 use crate::domain::datatype::Datatype;
 use crate::domain::settings::{Batching, ModelSettings, QueueSettings, VersionPolicy};
-use crate::domain::signature::TensorSpec;
+use crate::domain::signature::{Signature, TensorSpec};
 use crate::model::Model;
 
 /// Triton's names for ONNX models run by ONNX Runtime.
@@ -33,7 +34,8 @@ pub(super) async fn model_config(
 /// Fields that have no effect stay empty.
 fn config(model: &Model) -> ModelConfig {
     let (settings, signature) = (model.settings(), model.signature());
-    let batched = max_batch_size(&settings.batching) > 0;
+    let max_batch_size = max_batch_size(&settings.batching, signature);
+    let batched = max_batch_size > 0;
     let inputs = signature.inputs.iter().map(|spec| ModelInput {
         name: spec.name.clone(),
         data_type: data_type(spec.datatype).into(),
@@ -51,7 +53,7 @@ fn config(model: &Model) -> ModelConfig {
         platform: PLATFORM.to_owned(),
         backend: BACKEND.to_owned(),
         version_policy: Some(version_policy(&settings.versions)),
-        max_batch_size: max_batch_size(&settings.batching),
+        max_batch_size,
         input: inputs.collect(),
         output: outputs.collect(),
         instance_group: vec![ModelInstanceGroup {
@@ -66,9 +68,15 @@ fn config(model: &Model) -> ModelConfig {
     }
 }
 
-/// Triton's meaning: 0 is a literal shape, any other number takes the first dimension off `dims`.
-fn max_batch_size(batching: &Batching) -> i32 {
-    if batching.literal_shapes { 0 } else { int(batching.max_rows) }
+/// Triton's meaning: the most rows of a request, which takes the first dimension off `dims`; 0 where shapes are literal, or
+/// nothing says that the first dimension is one of rows.
+fn max_batch_size(batching: &Batching, signature: &Signature) -> i32 {
+    match (batching.max_request_rows, batching.max_rows) {
+        _ if batching.literal_shapes || !has_rows(signature) => 0,
+        (Some(rows), _) => int(rows),
+        (None, 0 | 1) => 0,
+        (None, rows) => int(rows),
+    }
 }
 
 fn dynamic_batching(settings: &ModelSettings) -> Option<ModelDynamicBatching> {

@@ -169,13 +169,20 @@ impl Thread {
         kept.extend(live.iter().map(|live| live.id().clone()));
         self.live.retain(|id, _| id.name != name || kept.contains(id));
         self.live.extend(live.into_iter().map(|live| (live.id().clone(), live)));
-        self.retire.retire(out, self.grace());
+        // A swap fails no call: those that run have all the time that a call may take.
+        let config = self.parts.models.loader.config();
+        let patience = config.platform.grace_period.max(config.platform.server.request_timeout);
+        self.retire.retire(out, patience);
         for id in &kept {
             self.component(id).set_ready();
         }
-        if !kept.is_empty() {
-            self.parts.health.set_name(name, Some(true));
-        }
+        self.tell_health(name);
+    }
+
+    /// A model serves by its name as long as one of its versions does.
+    fn tell_health(&self, name: &str) {
+        let serves = !self.parts.catalog.ready_versions(name).is_empty();
+        self.parts.health.set_name(name, Some(serves));
     }
 
     /// Tells catalog, health and log what did not load, and forgets versions that are of no interest any more.
@@ -216,6 +223,7 @@ impl Thread {
         for model in &out {
             self.live.remove(&model.info().id);
         }
+        self.tell_health(name);
         self.retire.retire(out, self.grace());
         self.retire.wait();
     }

@@ -33,6 +33,14 @@ pub(super) struct Thread {
     broken: BTreeSet<ModelId>,
 }
 
+/// What a look at the folder showed.
+#[derive(Default)]
+struct Look {
+    seen: BTreeMap<String, Fingerprint>,
+    /// Cannot be read just now; the others can.
+    unreadable: BTreeSet<String>,
+}
+
 /// What a version that serves was made of.
 #[derive(Debug, Clone)]
 pub(super) struct Live {
@@ -92,9 +100,9 @@ impl Thread {
     /// Every version is a component of health before the first is loaded: ready means that all are.
     fn load_at_start(&mut self, names: &[String]) {
         if self.control() == ModelControl::Poll
-            && let Some(seen) = self.look()
+            && let Some(look) = self.look()
         {
-            self.watch.loaded(seen);
+            self.watch.loaded(look.seen);
         }
         let mut work = Vec::new();
         for name in names {
@@ -160,8 +168,8 @@ impl Thread {
     }
 
     fn poll(&mut self) {
-        let Some(seen) = self.look() else { return };
-        for change in self.watch.observe(seen) {
+        let Some(Look { seen, unreadable }) = self.look() else { return };
+        for change in self.watch.observe(seen, &unreadable) {
             if self.cancel.is_cancelled() {
                 return;
             }
@@ -169,6 +177,11 @@ impl Thread {
                 Change::Load(name) => {
                     let folder = self.root().join(&name);
                     match repository::versions(&name, &folder, None) {
+                        Ok(versions) if versions.is_empty() && repository::has_versions(&folder) => {
+                            // A mistake in the policy takes nothing away, as with an explicit load.
+                            let error = ControlError::NoVersion(name.clone());
+                            tracing::error!(model = name, error = %error, "model not loaded");
+                        }
                         Ok(versions) if versions.is_empty() => self.remove(&name),
                         // Logged, and told by the index.
                         Ok(versions) => drop(self.apply(&name, versions, None, Renew::Changed)),
@@ -183,23 +196,26 @@ impl Thread {
         self.judge_repository(self.components.is_empty());
     }
 
-    /// The fingerprints of all models; none if the folder cannot be read just now, which is no reason to unload.
-    fn look(&self) -> Option<BTreeMap<String, Fingerprint>> {
-        let look = || {
-            let models = repository::models(self.root())?;
-            let marked = models.into_iter().map(|(name, folder)| {
-                let fingerprint = repository::fingerprint(&folder)?;
-                Ok((name, fingerprint))
-            });
-            marked.collect::<Result<BTreeMap<_, _>, repository::RepositoryError>>()
-        };
-        match look() {
-            Ok(seen) => Some(seen),
+    /// All models; none if the folder cannot be read just now, which is no reason to unload.
+    fn look(&self) -> Option<Look> {
+        let models = match repository::models(self.root()) {
+            Ok(models) => models,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the repository cannot be polled");
-                None
+                return None;
+            }
+        };
+        let mut look = Look::default();
+        for (name, folder) in models {
+            match repository::fingerprint(&folder) {
+                Ok(fingerprint) => drop(look.seen.insert(name, fingerprint)),
+                Err(error) => {
+                    tracing::warn!(model = name, error = %chain(&error), "the model cannot be polled");
+                    look.unreadable.insert(name);
+                }
             }
         }
+        Some(look)
     }
 
     fn load(&mut self, name: &str, overrides: &LoadOverrides) -> Result<(), ControlError> {

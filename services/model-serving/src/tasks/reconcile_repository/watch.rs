@@ -43,11 +43,12 @@ impl<T: Clone + PartialEq> Watch<T> {
             .collect();
     }
 
-    /// A look at all models. What does not load is not told again before it changes.
-    pub fn observe(&mut self, mut now: BTreeMap<String, T>) -> Vec<Change> {
+    /// A look at all models; those that are unreadable stay as they were. What does not load is not told again before it
+    /// changes.
+    pub fn observe(&mut self, mut now: BTreeMap<String, T>, unreadable: &BTreeSet<String>) -> Vec<Change> {
         let mut changes = Vec::new();
         let names: BTreeSet<String> = self.models.keys().chain(now.keys()).cloned().collect();
-        for name in names {
+        for name in names.difference(unreadable).cloned() {
             let seen = now.remove(&name);
             let known = self.models.entry(name.clone()).or_insert(Seen { done: None, last: None });
             let stable = known.last == seen;
@@ -99,7 +100,18 @@ mod tests {
             (world(&[("a", 3), ("b", 1), ("c", 1)]), load("b")),
         ];
         for (step, (now, changes)) in steps.into_iter().enumerate() {
-            assert_eq!(watch.observe(now), changes, "step {step}");
+            assert_eq!(watch.observe(now, &BTreeSet::new()), changes, "step {step}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_gone() {
+        let mut watch = Watch::default();
+        watch.loaded(world(&[("a", 1), ("b", 1)]));
+        let unreadable = BTreeSet::from(["a".to_owned()]);
+        for _ in 0..3 {
+            assert_eq!(watch.observe(world(&[("b", 1)]), &unreadable), []);
+        }
+        assert_eq!(watch.observe(world(&[("a", 1), ("b", 1)]), &BTreeSet::new()), []);
     }
 }

@@ -188,6 +188,31 @@ async fn what_runs_is_answered_by_the_version_it_came_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_swap_gives_running_calls_all_their_time() {
+    let repository = Repository::new();
+    repository.add("time", "time", "1");
+    let mut config = explicit(&repository, &["*"]);
+    config.platform.grace_period = Duration::from_millis(100);
+    let mut service = Running::start(config).await;
+    service.until_ready().await;
+    let mut client = service.inference.clone();
+    let call = async {
+        let answer = client.model_infer(counting(A_SECOND * 4)).await;
+        (answer, Instant::now())
+    };
+    let swap = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        service.load("time").await.unwrap();
+        (service, Instant::now())
+    };
+    let ((answer, answered), (service, swapped)) = tokio::join!(call, swap);
+    let answer = answer.unwrap().into_inner();
+    assert_eq!(answer.outputs[0].contents.as_ref().unwrap().int64_contents, [A_SECOND * 4]);
+    assert!(answered > swapped + Duration::from_millis(200), "the call was no longer than the swap");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_outlasts_the_grace_period_is_cancelled() {
     let repository = Repository::new();
     repository.add("time", "time", "1");
