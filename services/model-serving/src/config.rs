@@ -217,7 +217,7 @@ impl Config {
 
     /// A message that fits its limit must also fit the process, packed and unpacked together.
     fn validate_message_limits(&self) -> Result<(), ConfigError> {
-        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes } = self.message_limits();
+        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes, .. } = self.message_limits();
         if !(1024..=1 << 31).contains(&inference_bytes) {
             let reason = format!("{inference_bytes} does not lie in 1024..={}", 1_u32 << 31);
             return Err(invalid("max_inference_message_bytes", reason));
@@ -236,6 +236,7 @@ impl Config {
             inference_bytes: self.max_inference_message_bytes,
             serving_bytes: self.platform.server.max_message_bytes,
             in_flight_bytes: self.max_request_bytes_in_flight,
+            message_time: self.platform.server.request_timeout,
         }
     }
 

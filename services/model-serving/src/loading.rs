@@ -1,24 +1,30 @@
 //! From a version's folder to a model that can serve.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ailayer_primitives::Digest;
+use bytes::Bytes;
 
 use crate::adapters::huggingface_tokenizers::HuggingFaceTokenizer;
 use crate::adapters::onnx_file;
 use crate::cancel::CancelToken;
 use crate::config::Config;
+use crate::domain::batch::Padding;
 use crate::domain::manifest::{EmbeddingManifest, Manifest, ManifestError};
 use crate::domain::model::{ModelId, ModelInfo, TextLimits};
 use crate::domain::queue::QueueLimits;
 use crate::domain::settings::ModelSettings;
 use crate::memory::{BudgetError, Reservation};
 use crate::model::{Model, Parts, TextPart, TextWorker, TokenizeCall};
-use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, TextEncoder};
+use crate::ports::{EncoderError, EngineError, InferenceEngine, InferenceSession, SessionError, TextEncoder};
 use crate::repository::{self, ModelFiles, RepositoryError, VersionFolder};
 use crate::trial::TrialError;
 use crate::worker::Worker;
 
+mod batch_trial;
+mod noise;
 mod self_test;
 mod warm_up;
 
@@ -60,6 +66,12 @@ pub enum LoadError {
     /// The system gave no thread.
     #[error("the system gave no thread")]
     Thread(#[from] std::io::Error),
+    /// The load was cancelled while rows were tried out together.
+    #[error("rows could not be tried out together")]
+    BatchTrial(#[source] SessionError),
+    /// It takes longer than a load may.
+    #[error("loading took longer than trial_wall_time, {} s", .0.as_secs_f32())]
+    TooLong(Duration),
     /// It does not load in a process of its own.
     #[error(transparent)]
     Trial(#[from] TrialError),
@@ -131,15 +143,22 @@ impl Loader {
         if let Some(tensor) = onnx_file::external_tensor(&files.model)? {
             return Err(LoadError::ExternalData(tensor));
         }
-        let settings = files.settings;
+        let mut settings = files.settings;
         let mut session = self.engine.load(&files.model, settings.intra_threads, cancel)?;
         settings.check_signature(session.signature())?;
+        let mut batching = Batching::default();
         let (text, encoder) = match settings.manifest.clone() {
-            Manifest::Tensor => (None, None),
+            Manifest::Tensor => {
+                batching = try_batches(session.as_mut(), &mut settings, &files.warm_up, cancel)?;
+                (None, None)
+            }
             Manifest::Embedding(manifest) => {
                 let tokenizer = files.tokenizer.unwrap_or_default();
                 let (part, encoder) =
                     self.text_part(manifest, &settings, &tokenizer, session.as_mut(), cancel)?;
+                if part.max_batch_rows < settings.batching.max_rows {
+                    batching.refused = Some("a padded row is another than alone".to_owned());
+                }
                 (Some(part), Some(encoder))
             }
         };
@@ -149,6 +168,7 @@ impl Loader {
             execution_provider: session.execution_provider(),
             properties: session.properties(),
             text: text.as_ref().map(|part| part.limits),
+            batching_refused: batching.refused,
         };
         let signature = settings.served_signature(session.signature());
         let mut sessions = vec![session];
@@ -163,7 +183,8 @@ impl Loader {
         let text_side = text_side.map(|(encoder, part)| (encoder as &dyn TextEncoder, &part.manifest));
         warm_up::run(&mut sessions, &settings, text_side, &files.warm_up, cancel)?;
         let largest_batch = self.instances == Instances::One;
-        let parts = Parts { info, signature, settings, sessions, text, memory, largest_batch };
+        let padding = batching.padding;
+        let parts = Parts { info, signature, settings, sessions, text, padding, memory, largest_batch };
         Ok(Model::start(parts, cancel)?)
     }
 
@@ -203,6 +224,41 @@ impl Loader {
     const fn queue_limits(&self) -> QueueLimits {
         QueueLimits { max_entries: self.config.queue_capacity, max_bytes: self.config.queue_bytes }
     }
+}
+
+/// What became of a wish to batch.
+#[derive(Debug, Default)]
+struct Batching {
+    /// Why it is off, or rows of unequal length are not padded.
+    refused: Option<String>,
+    padding: Option<Padding>,
+}
+
+/// Tries out a tensor model that shall batch; switches off what does not hold.
+fn try_batches(
+    session: &mut dyn InferenceSession,
+    settings: &mut ModelSettings,
+    samples: &BTreeMap<String, Bytes>,
+    cancel: &CancelToken,
+) -> Result<Batching, LoadError> {
+    if !settings.batching.is_on() || settings.deterministic {
+        return Ok(Batching::default());
+    }
+    let found = batch_trial::run(session, settings, samples, cancel).map_err(LoadError::BatchTrial)?;
+    if let Some(reason) = &found.refused {
+        tracing::warn!(%reason, "rows of this model must not share a run, batching is off for it");
+        settings.batching.max_rows = 1;
+    }
+    if let Some(reason) = &found.padding_refused {
+        tracing::warn!(%reason, "rows of unequal length must not share a run, they are not padded");
+    }
+    if found.padding.is_none() {
+        settings.batching.padded_inputs.clear();
+    }
+    let refused = found
+        .refused
+        .or_else(|| found.padding_refused.map(|reason| format!("rows of unequal length: {reason}")));
+    Ok(Batching { refused, padding: found.padding })
 }
 
 /// Each thread has its own copy: a tokenizer's caches are behind a lock that threads would share.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cancel::CancelToken;
-use crate::domain::batch::has_rows;
+use crate::domain::batch::{Padding, has_rows};
 use crate::domain::call::CallContext;
 use crate::domain::input_error::InputError;
 use crate::domain::manifest::EmbeddingManifest;
@@ -45,6 +45,7 @@ pub struct Model {
     metrics: Arc<ModelMetrics>,
     engine: Engine,
     text: Option<TextPart>,
+    padding: Option<Arc<Padding>>,
     rows: Rows,
     /// Given back when everything above is gone.
     memory: Option<Reservation>,
@@ -88,6 +89,8 @@ pub struct Parts {
     pub sessions: Vec<Box<dyn InferenceSession>>,
     /// For a model that takes texts.
     pub text: Option<TextPart>,
+    /// How rows of unequal length share a run, if they do.
+    pub padding: Option<Padding>,
     /// Its part of the memory budget.
     pub memory: Option<Reservation>,
     /// Run the largest batch of texts once.
@@ -97,10 +100,13 @@ pub struct Parts {
 impl Model {
     /// Measures how long runs take and starts the threads. Blocks; ends soon after the token is cancelled.
     pub fn start(parts: Parts, cancel: &CancelToken) -> std::io::Result<Self> {
-        let Parts { info, signature, settings, sessions, text, memory, largest_batch } = parts;
+        let Parts { info, signature, settings, sessions, text, padding, memory, largest_batch } = parts;
         let manifest = text.as_ref().map(|part| &part.manifest);
-        let mut backends: Vec<Backend> =
-            sessions.into_iter().map(|session| Backend::new(session, manifest.cloned())).collect();
+        let padding = padding.map(Arc::new);
+        let mut backends: Vec<Backend> = sessions
+            .into_iter()
+            .map(|session| Backend::new(session, manifest.cloned(), padding.clone()))
+            .collect();
         let rows = Rows::of(&settings, &signature, text.as_ref());
         let most_tokens = text.as_ref().map_or(usize::MAX, |part| part.max_batch_tokens);
         let max_tokens = settings.batching.max_tokens.min(most_tokens);
@@ -125,7 +131,7 @@ impl Model {
         };
         let metrics = Arc::new(ModelMetrics::new(&info.id, memory.as_ref().map_or(0, Reservation::bytes)));
         let engine = Engine::start(limits, times, Arc::clone(&metrics), backends)?;
-        Ok(Self { info, signature, settings, metrics, engine, text, rows, memory })
+        Ok(Self { info, signature, settings, metrics, engine, text, padding, rows, memory })
     }
 
     /// What a client may know.

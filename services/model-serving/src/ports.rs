@@ -38,13 +38,20 @@ pub trait InferenceSession: Send {
     /// The execution provider that runs the graph, e.g. `CPUExecutionProvider`.
     fn execution_provider(&self) -> &'static str;
 
-    /// Runs the graph once. Blocks. The inputs must fit the signature.
+    /// The most bytes of outputs that one call may be answered.
+    fn max_output_bytes(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Runs the graph once, for so many calls together. Blocks. The inputs must fit the signature.
     ///
-    /// Answers the named outputs in that order. Ends early with [`SessionError::Cancelled`] soon after the token is cancelled.
+    /// The outputs may have as many bytes as all the calls may be answered; that one call's part is not too large is left to
+    /// who takes them apart. Answers the named outputs in that order. Ends early with [`SessionError::Cancelled`] soon after the token is cancelled.
     fn run(
         &mut self,
         inputs: &[NamedTensor],
         outputs: &[String],
+        calls: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<NamedTensor>, SessionError>;
 }

@@ -77,7 +77,7 @@ impl RawModel {
         let inputs = pad_texts(&texts, &self.manifest).map_err(|error| RawError::new(&error))?;
         let outputs = self
             .session
-            .run(&inputs, &self.outputs, &CancelToken::default())
+            .run(&inputs, &self.outputs, texts.len(), &CancelToken::default())
             .map_err(|error| RawError::new(&error))?;
         let missing = || RawError::new(&SessionError::Failed("the engine left an output out".into()));
         let output = outputs.into_iter().next().ok_or_else(missing)?;

@@ -1,6 +1,7 @@
 //! The two gRPC services. Protobuf types stay in this folder.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ailayer_platform::error::Failure;
 use ailayer_platform::health::Health;
@@ -47,6 +48,8 @@ pub struct MessageLimits {
     pub serving_bytes: usize,
     /// All requests that are being received or worked on.
     pub in_flight_bytes: usize,
+    /// The longest that a message which has begun may take to come.
+    pub message_time: Duration,
 }
 
 /// What every method needs. Clones share it.
@@ -73,10 +76,13 @@ impl Rpc {
 
     /// Both services. Answers are not compressed; requests may be, within the limit once unpacked.
     pub fn routes(self, limits: MessageLimits) -> Routes {
-        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes } = limits;
+        let MessageLimits { inference_bytes, serving_bytes, in_flight_bytes, message_time } = limits;
         let budget = Arc::new(Budget::new(in_flight_bytes));
-        let counted =
-            |max_message_bytes| RequestBytesLayer { budget: Arc::clone(&budget), max_message_bytes };
+        let counted = |max_message_bytes| RequestBytesLayer {
+            budget: Arc::clone(&budget),
+            max_message_bytes,
+            message_time,
+        };
         let inference = GrpcInferenceServiceServer::new(self.clone())
             .max_decoding_message_size(inference_bytes)
             .accept_compressed(CompressionEncoding::Gzip)

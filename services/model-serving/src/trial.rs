@@ -27,6 +27,8 @@ struct Order {
     version: String,
     model_digest: Digest,
     library: PathBuf,
+    /// The process that asked: one that is gone by now never learns the answer.
+    parent: i32,
     limits: Limits,
     service: ServiceKeys,
 }

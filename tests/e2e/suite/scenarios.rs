@@ -33,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
     let mut all = configuration::all();
     all.extend(on_stage![
         health::every_service_answers_on_every_port,
+        health::model_serving_shows_every_metric_of_its_readme,
         proof::a_paid_answer_is_the_right_one,
         proof::a_bundle_verifies_offline,
         proof::every_altered_field_is_named,
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Scenario> {
         deadlines::the_guard_gives_held_money_back_without_the_gateway,
         deadlines::a_logged_receipt_is_voided_when_blocks_run_out,
         deadlines::a_claim_that_was_never_asked_for_is_written_off,
+        deadlines::a_crash_behind_the_write_off_changes_nothing,
         deadlines::a_claim_that_comes_late_is_settled_or_written_off,
         books::they_agree_with_each_other_and_with_the_nodes,
         secrets::no_log_holds_any,

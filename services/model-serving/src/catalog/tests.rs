@@ -28,6 +28,7 @@ impl InferenceSession for Panics {
         &mut self,
         _: &[NamedTensor],
         _: &[String],
+        _: usize,
         _: &CancelToken,
     ) -> Result<Vec<NamedTensor>, SessionError> {
         panic!("as it does")
@@ -46,6 +47,7 @@ fn model(version: &str) -> Model {
         execution_provider: "none",
         properties: BTreeMap::new(),
         text: None,
+        batching_refused: None,
     };
     let parts = Parts {
         info,
@@ -53,6 +55,7 @@ fn model(version: &str) -> Model {
         settings: ModelSettings::defaults(&crate::Config::new("").service_limits()),
         sessions: vec![Box::new(Panics(signature()))],
         text: None,
+        padding: None,
         memory: None,
         largest_batch: false,
     };

@@ -9,6 +9,10 @@ use super::tensor::{NamedTensor, Tensor, TensorError};
 use super::tensor::{concat_rows, split_rows};
 use super::text::EncodedText;
 
+mod padding;
+
+pub use padding::{Padding, Trimmed};
+
 /// Which requests may share a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BatchKey {
@@ -16,7 +20,7 @@ pub enum BatchKey {
     Texts,
     /// Tensors that are alike but for their rows, with the same outputs wanted.
     Tensors {
-        /// Every input with all dimensions but the first.
+        /// Every input with all dimensions but the first, and -1 for one that is padded.
         inputs: Vec<(String, Vec<i64>)>,
         /// The outputs wanted, in order.
         outputs: Vec<String>,
@@ -35,12 +39,21 @@ pub struct StepTimes {
 }
 
 impl BatchKey {
-    /// The key of tensors that were checked against a signature; none if a first dimension is not a batch of rows.
-    pub fn of_tensors(inputs: &[NamedTensor], outputs: &[String]) -> Option<Self> {
+    /// The key of tensors that were checked against a signature; none if a first dimension is not a batch of rows, or if
+    /// inputs that are to be padded are not equally long.
+    pub fn of_tensors(inputs: &[NamedTensor], outputs: &[String], padding: Option<&Padding>) -> Option<Self> {
         let rows = rows_of(inputs)?;
+        if let Some(padding) = padding {
+            padding.width_of(inputs)?;
+        }
         let alike = |input: &NamedTensor| {
-            let (first, others) = input.tensor.shape().split_first()?;
-            (usize::try_from(*first) == Ok(rows)).then(|| (input.name.clone(), others.to_vec()))
+            let (first, _) = input.tensor.shape().split_first()?;
+            let mut shape = input.tensor.shape().to_vec();
+            if let Some((axis, _)) = padding.and_then(|padding| padding.axis_of(&input.name)) {
+                *shape.get_mut(axis)? = -1;
+            }
+            shape.remove(0);
+            (usize::try_from(*first) == Ok(rows)).then(|| (input.name.clone(), shape))
         };
         let inputs = inputs.iter().map(alike).collect::<Option<Vec<_>>>()?;
         (rows > 0).then(|| Self::Tensors { inputs, outputs: outputs.to_vec() })
@@ -58,8 +71,22 @@ pub fn has_rows(signature: &Signature) -> bool {
     !signature.inputs.is_empty() && specs.all(|spec| spec.shape.first().is_some_and(|rows| *rows < 0))
 }
 
-/// Joins the inputs of requests of one key, row by row.
-pub fn gather(requests: &[&[NamedTensor]]) -> Result<Vec<NamedTensor>, TensorError> {
+/// Joins the inputs of requests of one key, row by row; rows that are padded become as long as the longest.
+pub fn gather(
+    requests: &[&[NamedTensor]],
+    padding: Option<&Padding>,
+) -> Result<Vec<NamedTensor>, TensorError> {
+    let mut widened = Vec::new();
+    if let Some(padding) = padding {
+        let widths = requests.iter().map(|inputs| padding.width_of(inputs).unwrap_or(0));
+        let width = widths.max().unwrap_or(0);
+        widened.reserve(requests.len());
+        for inputs in requests {
+            widened.push(padding.widen(inputs, width)?);
+        }
+    }
+    let widened: Vec<&[NamedTensor]> = widened.iter().map(Vec::as_slice).collect();
+    let requests = if padding.is_some() { widened.as_slice() } else { requests };
     let names = requests.first().copied().unwrap_or_default();
     let joined = names.iter().enumerate().map(|(index, named)| {
         let parts: Vec<&Tensor> =
@@ -69,15 +96,22 @@ pub fn gather(requests: &[&[NamedTensor]]) -> Result<Vec<NamedTensor>, TensorErr
     joined.collect()
 }
 
-/// Gives every request its rows of every output.
-pub fn scatter(outputs: Vec<NamedTensor>, rows: &[usize]) -> Result<Vec<Vec<NamedTensor>>, TensorError> {
+/// Gives every request its rows of every output, as long as its own rows are. `rows` and `widths` are of the requests, in
+/// order.
+pub fn scatter(
+    outputs: Vec<NamedTensor>,
+    rows: &[usize],
+    widths: &[usize],
+    padding: Option<&Padding>,
+) -> Result<Vec<Vec<NamedTensor>>, TensorError> {
     let mut answers: Vec<Vec<NamedTensor>> = rows.iter().map(|_| Vec::with_capacity(outputs.len())).collect();
     for NamedTensor { name, tensor } in outputs {
         for (answer, tensor) in answers.iter_mut().zip(split_rows(tensor, rows)?) {
             answer.push(NamedTensor { name: name.clone(), tensor });
         }
     }
-    Ok(answers)
+    let Some(padding) = padding else { return Ok(answers) };
+    answers.into_iter().zip(widths).map(|(answer, width)| padding.trim(answer, *width)).collect()
 }
 
 /// The inputs of texts, every row padded to the longest on the manifest's side. Padding has id 0 and mask 0.

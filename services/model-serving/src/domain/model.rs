@@ -60,6 +60,8 @@ pub struct ModelInfo {
     pub properties: BTreeMap<String, String>,
     /// The limits of a text model; none for a model that takes only tensors.
     pub text: Option<TextLimits>,
+    /// Why requests do not share a run although the settings ask for it; none if they do, or need not.
+    pub batching_refused: Option<String>,
 }
 
 /// The limits of a model that takes texts.

@@ -12,6 +12,7 @@ mod admission;
 mod entry;
 mod level;
 mod service_times;
+mod trust;
 mod window;
 
 pub use entry::{Batch, DropReason, Dropped, Entry, EntryId, Limits, Next, Ready, Refusal};
@@ -19,6 +20,7 @@ pub use service_times::ServiceTimes;
 
 use entry::Slot;
 use level::Level;
+use trust::Trust;
 use window::{PaddingCredit, Window};
 
 /// Every so many batches the table of service times does not cap the rows: a size that once was slow is tried again.
@@ -36,8 +38,19 @@ pub struct Scheduler<K, T> {
     cuts: u64,
     credit: PaddingCredit,
     times: ServiceTimes,
-    /// When each instance should be done with what it runs.
-    busy_until: Vec<Option<Instant>>,
+    /// How far foretold times can be trusted, by level; they are few and stay.
+    trusts: BTreeMap<u32, Trust>,
+    /// What each instance runs.
+    runs: Vec<Option<Run>>,
+}
+
+/// What an instance runs.
+#[derive(Debug)]
+struct Run {
+    /// When it should be done.
+    until: Instant,
+    /// The level of each entry, when it was queued, and how long it should take.
+    foretold: Vec<(u32, Instant, Duration)>,
 }
 
 impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
@@ -53,7 +66,8 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
             cuts: 0,
             credit: PaddingCredit::default(),
             times,
-            busy_until: vec![None; instances.max(1)],
+            trusts: BTreeMap::new(),
+            runs: std::iter::repeat_with(|| None).take(instances.max(1)).collect(),
         }
     }
 
@@ -67,17 +81,23 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         self.slots.is_empty()
     }
 
-    /// Takes an entry in, or says why not. Entries it pushed out of a full queue, and those found
-    /// too late meanwhile, are in `dropped`; their callers must be told.
+    /// Takes the entries of one call in, all or none, in order, or says why not. They are of one account and level
+    /// and have one deadline. Entries they pushed out of a full queue, and those found too late meanwhile, are in
+    /// `dropped`; their callers must be told.
     pub fn push(
         &mut self,
-        entry: Entry<K, T>,
+        call: Vec<Entry<K, T>>,
         now: Instant,
         dropped: &mut Vec<Dropped<T>>,
-    ) -> Result<EntryId, Refusal> {
+    ) -> Result<Vec<EntryId>, Refusal> {
         self.expire(now, dropped);
+        let foretold = self.admit(&call, now, dropped)?;
+        let entries = call.into_iter().zip(foretold);
+        Ok(entries.map(|(entry, foretold)| self.insert(entry, foretold, now)).collect())
+    }
+
+    fn insert(&mut self, entry: Entry<K, T>, foretold: Duration, now: Instant) -> EntryId {
         let cost = self.cost(&entry);
-        self.admit(&entry, cost, now, dropped)?;
         self.last_id = self.last_id.wrapping_add(1);
         let id = EntryId(self.last_id);
         let expiry = self.expiry(&entry, cost, now);
@@ -87,8 +107,8 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         self.bytes = self.bytes.saturating_add(entry.bytes);
         let level = self.levels.entry(entry.priority).or_default();
         let tag = level.insert(id, &entry, cost);
-        self.slots.insert(id, Slot { entry, tag, cost, expiry });
-        Ok(id)
+        self.slots.insert(id, Slot { entry, tag, cost, foretold, expiry });
+        id
     }
 
     /// Takes an entry out whose caller is gone; none if it does not wait any more.
@@ -112,24 +132,37 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         if let Some(wake_at) = self.company_until(priority, head, now) {
             return Next { batch: None, dropped, wake_at: Some(wake_at) };
         }
-        let batch = self.cut(priority, head);
+        let (batch, foretold) = self.cut(priority, head, now);
         let estimate = self.times.estimate(batch.rows, batch.width).unwrap_or_default();
-        self.set_busy(instance, now.checked_add(estimate));
+        if let (Some(run), Some(until)) = (self.runs.get_mut(instance), now.checked_add(estimate)) {
+            *run = Some(Run { until, foretold });
+        }
         Next { batch: Some(batch), dropped, wake_at: None }
     }
 
     /// A batch ended; `measured` is its time in the engine, if it ran to its end.
-    pub fn finished(&mut self, instance: usize, rows: usize, width: usize, measured: Option<Duration>) {
-        self.set_busy(instance, None);
-        if let Some(time) = measured {
-            self.times.record(rows, width, time);
+    pub fn finished(
+        &mut self,
+        instance: usize,
+        rows: usize,
+        width: usize,
+        measured: Option<Duration>,
+        now: Instant,
+    ) {
+        let run = self.runs.get_mut(instance).and_then(Option::take);
+        let Some(time) = measured else { return };
+        self.times.record(rows, width, time);
+        for (priority, queued_at, foretold) in run.map(|run| run.foretold).unwrap_or_default() {
+            self.learn(priority, foretold, now.saturating_duration_since(queued_at));
         }
     }
 
-    fn set_busy(&mut self, instance: usize, until: Option<Instant>) {
-        if let Some(busy) = self.busy_until.get_mut(instance) {
-            *busy = until;
-        }
+    fn trust(&self, priority: u32) -> Trust {
+        self.trusts.get(&priority).copied().unwrap_or_default()
+    }
+
+    fn learn(&mut self, priority: u32, foretold: Duration, real: Duration) {
+        self.trusts.entry(priority).or_default().learn(foretold, real);
     }
 
     /// Whose turn it is.
@@ -150,11 +183,17 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         (waiting < self.limits.max_rows && now < until).then_some(until)
     }
 
-    fn cut(&mut self, priority: u32, head: EntryId) -> Batch<T> {
+    /// Takes a batch out; answers with it what was foretold of its entries.
+    fn cut(
+        &mut self,
+        priority: u32,
+        head: EntryId,
+        now: Instant,
+    ) -> (Batch<T>, Vec<(u32, Instant, Duration)>) {
         self.cuts = self.cuts.wrapping_add(1);
-        let mut batch = Batch::default();
+        let (mut batch, mut foretold) = (Batch::default(), Vec::new());
         let oldest = self.levels.get(&priority).and_then(Level::oldest);
-        let Some(slot) = self.remove(head) else { return batch };
+        let Some(slot) = self.remove(head) else { return (batch, foretold) };
         let key = slot.entry.key.clone();
         let max_rows = match self.cuts.is_multiple_of(EXPLORE_EVERY) {
             true => self.limits.max_rows,
@@ -162,11 +201,17 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         };
         let mut window = Window::new(max_rows, self.limits.max_tokens, slot.entry.rows, slot.entry.width);
         let head_tag = slot.tag;
-        batch.entries.push(slot.into_ready(head));
+        let mut time = self.time_left(&slot, now);
+        let mut take = |id: EntryId, slot: Slot<K, T>| {
+            foretold.push((slot.entry.priority, slot.entry.queued_at, slot.foretold));
+            batch.entries.push(slot.into_ready(id));
+        };
+        take(head, slot);
         if let Some(key) = &key {
-            while let Some(id) = self.companion(key, &mut window) {
+            while let Some((id, left)) = self.companion(key, &mut window, time, now) {
                 if let Some(slot) = self.remove(id) {
-                    batch.entries.push(slot.into_ready(id));
+                    time = time.into_iter().chain(left).min();
+                    take(id, slot);
                 }
             }
         }
@@ -176,16 +221,45 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         }
         self.credit.settle(&window);
         (batch.rows, batch.width, batch.tokens) = (window.rows(), window.width(), window.tokens());
-        batch
+        (batch, foretold)
     }
 
-    /// The next entry to join the batch, already accounted for in the window.
-    fn companion(&self, key: &K, window: &mut Window) -> Option<EntryId> {
-        self.levels.values().find_map(|level| {
-            let candidates = level.neighbours(key, window.width());
+    /// The next entry to join the batch, already accounted for in the window, and the time it has left. A batch that
+    /// grows takes longer: nobody joins who would then be late, or make the batch last longer than `time`.
+    fn companion(
+        &self,
+        key: &K,
+        window: &mut Window,
+        time: Option<Duration>,
+        now: Instant,
+    ) -> Option<(EntryId, Option<Duration>)> {
+        self.levels.iter().find_map(|(priority, level)| {
+            let trust = self.trust(*priority);
             let rows = |id: EntryId| self.slots.get(&id).map_or(0, |slot| slot.entry.rows);
-            window.take_cheapest(candidates, rows, &self.credit)
+            let left = |id: EntryId| {
+                let deadline = self.slots.get(&id).and_then(|slot| slot.entry.deadline);
+                deadline.map(|deadline| deadline.saturating_duration_since(now))
+            };
+            let candidates = level.neighbours(key, window.width()).map(|candidate| {
+                candidate.filter(|(width, id)| {
+                    let joined = window.rows().saturating_add(rows(*id));
+                    let limit = time.into_iter().chain(left(*id)).min();
+                    limit.is_none_or(|limit| {
+                        let run = self.times.estimate(joined, window.width().max(*width));
+                        trust.at_worst(run.unwrap_or_default()) <= limit
+                    })
+                })
+            });
+            let id = window.take_cheapest(candidates, rows, &self.credit)?;
+            Some((id, left(id)))
         })
+    }
+
+    /// The time a batch with this entry may last; none if any, also where the entry is late whatever is done.
+    fn time_left(&self, slot: &Slot<K, T>, now: Instant) -> Option<Duration> {
+        let left = slot.entry.deadline?.saturating_duration_since(now);
+        let alone = self.times.estimate(slot.entry.rows, slot.entry.width).unwrap_or_default();
+        (alone <= left).then_some(left)
     }
 
     fn remove(&mut self, id: EntryId) -> Option<Slot<K, T>> {

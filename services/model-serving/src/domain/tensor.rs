@@ -7,9 +7,11 @@ pub use element::Element;
 pub use gather::{concat_rows, split_rows};
 pub use values::Values;
 
+mod agree;
 mod data;
 mod element;
 mod gather;
+mod pad;
 mod strings;
 mod values;
 

@@ -68,7 +68,7 @@ fn embed(
     cancel: &CancelToken,
 ) -> Result<Vec<Vec<f32>>, SelfTestError> {
     let inputs = pad_texts(texts, manifest)?;
-    let outputs = session.run(&inputs, std::slice::from_ref(&manifest.output), cancel)?;
+    let outputs = session.run(&inputs, std::slice::from_ref(&manifest.output), texts.len(), cancel)?;
     let output = outputs.into_iter().next();
     let output = output.ok_or_else(|| SessionError::Failed("the engine left an output out".into()))?;
     let tokens: Vec<usize> = texts.iter().map(|text| text.ids.len()).collect();

@@ -1,9 +1,10 @@
 //! What an inference thread does with a batch.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cancel::CancelToken;
-use crate::domain::batch::{BatchKey, StepTimes, gather, pad_texts, scatter, width_of};
+use crate::domain::batch::{BatchKey, Padding, StepTimes, gather, pad_texts, scatter, width_of};
 use crate::domain::embedding::vectors_of;
 use crate::domain::manifest::EmbeddingManifest;
 use crate::domain::tensor::NamedTensor;
@@ -39,21 +40,27 @@ pub enum Output {
 pub struct Backend {
     session: Box<dyn InferenceSession>,
     text: Option<EmbeddingManifest>,
+    padding: Option<Arc<Padding>>,
 }
 
 impl Backend {
-    /// A backend; without a manifest it takes tensors only.
-    pub const fn new(session: Box<dyn InferenceSession>, text: Option<EmbeddingManifest>) -> Self {
-        Self { session, text }
+    /// A backend; without a manifest it takes tensors only, without padding only rows of one length together.
+    pub const fn new(
+        session: Box<dyn InferenceSession>,
+        text: Option<EmbeddingManifest>,
+        padding: Option<Arc<Padding>>,
+    ) -> Self {
+        Self { session, text, padding }
     }
 
     fn texts(&mut self, texts: &[&EncodedText], cancel: &CancelToken) -> Result<Ran<Output>, ServeError> {
-        let Self { session, text: Some(manifest) } = self else { return Err(missing()) };
+        let Self { session, text: Some(manifest), .. } = self else { return Err(missing()) };
         let mut clock = Clock::start();
         let inputs = pad_texts(texts, manifest)?;
         clock.lap(|times| &mut times.input);
         let wanted = std::slice::from_ref(&manifest.output);
-        let output = session.run(&inputs, wanted, cancel)?.into_iter().next().ok_or_else(missing)?;
+        let output = session.run(&inputs, wanted, texts.len(), cancel)?;
+        let output = output.into_iter().next().ok_or_else(missing)?;
         clock.lap(|times| &mut times.infer);
         let (tokens, width) = (texts.iter().map(|text| text.ids.len()).collect::<Vec<_>>(), width_of(texts));
         let vectors = vectors_of(output.tensor, &tokens, width, manifest)?;
@@ -71,19 +78,35 @@ impl Backend {
         let mut clock = Clock::start();
         if let [only] = requests {
             // Nothing is copied: the engine reads the memory of the message.
-            let outputs = self.session.run(only, wanted, cancel)?;
+            let outputs = self.session.run(only, wanted, 1, cancel)?;
             clock.lap(|times| &mut times.infer);
             return Ok(clock.ran(vec![Ok(Output::Tensors(outputs))], 0));
         }
+        let padding = self.padding.as_deref();
+        let width =
+            |inputs: &&[NamedTensor]| padding.and_then(|padding| padding.width_of(inputs)).unwrap_or(0);
+        let widths: Vec<usize> = requests.iter().map(width).collect();
         let rows: Vec<usize> =
             requests.iter().filter_map(|inputs| crate::domain::batch::rows_of(inputs)).collect();
-        let inputs = gather(requests)?;
+        let inputs = gather(requests, padding)?;
         clock.lap(|times| &mut times.input);
-        let outputs = self.session.run(&inputs, wanted, cancel)?;
+        let outputs = self.session.run(&inputs, wanted, requests.len(), cancel)?;
         clock.lap(|times| &mut times.infer);
-        let answers = scatter(outputs, &rows)?;
+        let answers = scatter(outputs, &rows, &widths, padding)?;
+        let limit = self.session.max_output_bytes();
+        let answers = answers.into_iter().map(|outputs| within(outputs, limit)).collect();
         clock.lap(|times| &mut times.output);
-        Ok(clock.ran(answers.into_iter().map(|outputs| Ok(Output::Tensors(outputs))).collect(), 0))
+        let widest = widths.into_iter().max().unwrap_or(0);
+        Ok(clock.ran(answers, rows.iter().sum::<usize>().saturating_mul(widest)))
+    }
+}
+
+/// One call's outputs, if they are not too large.
+fn within(outputs: Vec<NamedTensor>, limit: usize) -> Result<Output, ServeError> {
+    let bytes = outputs.iter().fold(0_usize, |sum, output| sum.saturating_add(output.tensor.byte_len()));
+    match bytes > limit {
+        true => Err(SessionError::OutputTooLarge { bytes, limit }.into()),
+        false => Ok(Output::Tensors(outputs)),
     }
 }
 

@@ -34,9 +34,11 @@ impl Model {
         }
         let rows = self.request_rows(&inputs)?;
         let priority = self.priority(context)?;
-        let key = if self.rows.tensor > 1 { BatchKey::of_tensors(&inputs, &outputs) } else { None };
+        let padding = self.padding.as_deref();
+        let key = if self.rows.tensor > 1 { BatchKey::of_tensors(&inputs, &outputs, padding) } else { None };
+        let width = padding.and_then(|padding| padding.width_of(&inputs)).unwrap_or(0);
         let bytes = inputs.iter().fold(0_usize, |sum, input| sum.saturating_add(input.tensor.byte_len()));
-        let request = Request { work: Work::Tensors { inputs, outputs }, key, rows, width: 0, bytes };
+        let request = Request { work: Work::Tensors { inputs, outputs }, key, rows, width, bytes };
         let ticket = self.engine.submit(vec![request], context, priority)?.into_iter().next();
         let Done { output, .. } = ticket.ok_or_else(missing)?.answer().await?;
         match output {

@@ -10,9 +10,10 @@ use std::time::Instant;
 use ailayer_platform::error::{ErrorReason, Failure};
 use ailayer_platform::server::{codec_refusal, deadline};
 use futures::{Stream, StreamExt as _, future};
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::call_context::StreamContext;
+use super::request_bytes::Charges;
 use crate::domain::call::CallContext;
 
 /// The most requests of one stream that are worked on at a time; further ones stay in the connection's window.
@@ -21,10 +22,11 @@ const MAX_IN_FLIGHT: usize = 32;
 /// The answers of one stream.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Answers each request as soon as it is done, in any order. The first error ends the stream: one of the transport or the
+/// Answers each request as soon as it is done, in any order, and gives its charge back then. The first error ends the stream: one of the transport or the
 /// codec, after which nothing can be read, or one of `answer`.
 pub(super) fn answers<Q, A, F>(
     requests: impl Stream<Item = Result<Q, Status>> + Send + 'static,
+    charges: Charges,
     answer: impl Fn(Q) -> F + Send + 'static,
 ) -> Answers<A>
 where
@@ -33,7 +35,14 @@ where
     F: Future<Output = Result<A, Status>> + Send + 'static,
 {
     let answers = requests.map(move |request| match request {
-        Ok(request) => future::Either::Left(answer(request)),
+        Ok(request) => {
+            let (charge, answer) = (charges.take(), answer(request));
+            future::Either::Left(async move {
+                let answer = answer.await;
+                drop(charge);
+                answer
+            })
+        }
         Err(status) => {
             let status = codec_refusal(&status).map_or(status, Status::from);
             future::Either::Right(future::ready(Err(status)))
@@ -65,6 +74,11 @@ pub(super) async fn within_deadline<T>(
             })
         }
     }
+}
+
+/// What the messages of a stream are charged by.
+pub(super) fn charges<T>(request: &Request<T>) -> Charges {
+    request.extensions().get().cloned().unwrap_or_default()
 }
 
 /// The call that a message carries.

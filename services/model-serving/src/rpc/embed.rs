@@ -55,7 +55,8 @@ pub(super) fn embed_stream(
     request: Request<Streaming<EmbedStreamRequest>>,
 ) -> Result<Answers<EmbedStreamResponse>, Status> {
     let context = StreamContext::try_new(request.metadata()).map_err(Failure::from)?;
-    Ok(call_stream::answers(request.into_inner(), move |message: EmbedStreamRequest| {
+    let charges = call_stream::charges(&request);
+    Ok(call_stream::answers(request.into_inner(), charges, move |message: EmbedStreamRequest| {
         let (rpc, context) = (rpc.clone(), context.clone());
         async move {
             let EmbedStreamRequest { id, request } = message;

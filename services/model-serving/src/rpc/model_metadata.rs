@@ -19,8 +19,13 @@ pub(super) async fn model_metadata(
     let ModelMetadataRequest { name, version } = request;
     rpc.with_model("ModelMetadata", &name, &version, async |model| {
         let info = model.info();
-        let properties =
-            [("digest", info.digest.to_string()), ("execution_provider", info.execution_provider.to_owned())];
+        let refused = info.batching_refused.as_ref();
+        let properties = [
+            Some(("digest", info.digest.to_string())),
+            Some(("execution_provider", info.execution_provider.to_owned())),
+            Some(("pricing_unit", model.settings().pricing_unit.name().to_owned())),
+            refused.map(|reason| ("batching_refused", reason.clone())),
+        ];
         let said = info.properties.iter().map(|(key, value)| (key.clone(), value.clone()));
         Ok(ModelMetadataResponse {
             name: info.id.name.clone(),
@@ -30,6 +35,7 @@ pub(super) async fn model_metadata(
             outputs: model.signature().outputs.iter().map(tensor_metadata).collect(),
             properties: properties
                 .into_iter()
+                .flatten()
                 .map(|(key, value)| (key.to_owned(), value))
                 .chain(said)
                 .collect::<HashMap<_, _>>(),

@@ -27,8 +27,9 @@ pub(super) fn model_stream_infer(
     request: Request<Streaming<ModelInferRequest>>,
 ) -> Result<Answers, Status> {
     let context = StreamContext::try_new(request.metadata()).map_err(Failure::from)?;
+    let charges = call_stream::charges(&request);
     let in_status = wants_status(request.metadata());
-    Ok(call_stream::answers(request.into_inner(), move |request| {
+    Ok(call_stream::answers(request.into_inner(), charges, move |request| {
         let (rpc, context) = (rpc.clone(), context.clone());
         async move { answer(&rpc, request, &context, in_status).await }
     }))

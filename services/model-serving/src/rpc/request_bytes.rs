@@ -5,18 +5,20 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+pub(super) use body::Charges;
 pub(super) use budget::Budget;
 
 mod body;
 mod budget;
 mod frames;
 
-use body::{CountedBody, Held};
+use body::CountedBody;
 
 /// Makes [`RequestBytes`].
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub(super) struct RequestBytesLayer {
     pub budget: Arc<Budget>,
     /// The largest message the service within takes, unpacked; larger ones are left to its codec to refuse.
     pub max_message_bytes: usize,
+    /// The longest that a message which has begun may take to come.
+    pub message_time: Duration,
 }
 
 impl<S> Layer<S> for RequestBytesLayer {
@@ -36,8 +40,8 @@ impl<S> Layer<S> for RequestBytesLayer {
 
 /// Charges each request message to the budget before a byte of it reaches the codec within.
 ///
-/// The charge is held until the call is answered. Of a stream only the latest message is charged; how many
-/// of the earlier ones may be in work is bounded by the stream itself.
+/// The charge of a unary call is held until the call is answered. A stream's handler finds [`Charges`] in the request's
+/// extensions, and takes over the charge of each message until that is answered.
 #[derive(Debug, Clone)]
 pub(super) struct RequestBytes<S> {
     inner: S,
@@ -59,14 +63,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let held = Arc::new(Held::default());
-        let for_body = Arc::clone(&held);
-        let limits = self.limits.clone();
-        let request = request.map(|body| Body::new(CountedBody::new(body, limits, for_body)));
+        let charges = Charges::default();
+        let (limits, for_body) = (self.limits.clone(), charges.clone());
+        let mut request = request.map(|body| Body::new(CountedBody::new(body, limits, for_body)));
+        request.extensions_mut().insert(charges.clone());
         let call = self.inner.call(request);
         Box::pin(async move {
             let answer = call.await;
-            drop(held);
+            drop(charges);
             answer
         })
     }

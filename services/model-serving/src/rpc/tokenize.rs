@@ -47,7 +47,8 @@ pub(super) fn tokenize_stream(
     request: Request<Streaming<TokenizeStreamRequest>>,
 ) -> Result<Answers<TokenizeStreamResponse>, Status> {
     let context = StreamContext::try_new(request.metadata()).map_err(Failure::from)?;
-    Ok(call_stream::answers(request.into_inner(), move |message: TokenizeStreamRequest| {
+    let charges = call_stream::charges(&request);
+    Ok(call_stream::answers(request.into_inner(), charges, move |message: TokenizeStreamRequest| {
         let (rpc, context) = (rpc.clone(), context.clone());
         async move {
             let TokenizeStreamRequest { id, request } = message;

@@ -38,7 +38,7 @@ impl<R: Runner> Shared<R> {
         let mut state = self.state.lock();
         state.set_running(instance, None);
         if let Some(Ended { rows, width, time }) = ended {
-            state.queue.finished(instance, rows, width, time);
+            state.queue.finished(instance, rows, width, time, Instant::now());
         }
         loop {
             if matches!(state.phase, Phase::Stopped | Phase::Broken) {

@@ -35,64 +35,58 @@ impl<R: Runner> Shared<R> {
         context: &CallContext,
         priority: u32,
     ) -> Result<Vec<Ticket<R>>, WorkerError> {
-        let (mut tickets, mut dropped) = (Vec::with_capacity(requests.len()), Vec::new());
-        let (mut refused, mut retry_after) = (None, Duration::ZERO);
+        let (mut dropped, mut retry_after) = (Vec::new(), Duration::ZERO);
         let queued_at = Instant::now();
+        let (call, waiting): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .map(|Request { work, key, rows, width, bytes }| {
+                let (reply, answer) = oneshot::channel();
+                let entry = Entry {
+                    work: Job { work, reply },
+                    key,
+                    rows,
+                    width,
+                    bytes,
+                    priority,
+                    account: Arc::clone(&context.account),
+                    deadline: context.deadline,
+                    queued_at,
+                };
+                (entry, (rows, answer))
+            })
+            .unzip();
         let mut state = shared.state.lock();
-        let (length, threads) = match state.phase {
-            Phase::Open => (requests.len(), state.running.len()),
+        let threads = match state.phase {
+            Phase::Open => state.running.len(),
             Phase::Broken => return Err(WorkerError::Broken),
             Phase::Stopped => return Err(WorkerError::Stopping),
         };
-        for request in requests {
-            let (reply, answer) = oneshot::channel();
-            let Request { work, key, rows, width, bytes } = request;
-            let entry = Entry {
-                work: Job { work, reply },
-                key,
-                rows,
-                width,
-                bytes,
-                priority,
-                account: Arc::clone(&context.account),
-                deadline: context.deadline,
-                queued_at,
-            };
-            match state.queue.push(entry, queued_at, &mut dropped) {
-                Ok(id) => {
-                    let shared = Arc::clone(shared);
-                    let outcome = Outcome::Canceled;
-                    let place = Place { shared, id, rows, queued_at, answered: false, outcome };
-                    tickets.push(Ticket { place, answer, deadline: context.deadline });
-                    shared_queued(&tickets);
-                }
-                Err(refusal) => {
-                    refused = Some((refusal, rows));
-                    break;
-                }
-            }
-        }
+        let taken = state.queue.push(call, queued_at, &mut dropped);
         if !dropped.is_empty() {
             retry_after = state.queue.retry_after(queued_at);
         }
         shared.metrics.queue_length(state.queue.len());
         drop(state);
-        for _ in 0..length.min(threads) {
+        shared.answer_dropped(dropped, retry_after);
+        let ids = taken.map_err(|reason| {
+            for (rows, _) in &waiting {
+                shared.refused(queued_at, *rows);
+            }
+            match reason {
+                Refusal::Overloaded { retry_after } => WorkerError::Overloaded { retry_after },
+                Refusal::Late => WorkerError::Late,
+            }
+        })?;
+        for _ in 0..ids.len().min(threads) {
             shared.work_arrived.notify_one();
         }
-        shared.answer_dropped(dropped, retry_after);
-        match refused {
-            None => Ok(tickets),
-            Some((reason, rows)) => {
-                // All or none: dropping the tickets takes back those that had room.
-                drop(tickets);
-                shared.refused(queued_at, rows);
-                Err(match reason {
-                    Refusal::Overloaded { retry_after } => WorkerError::Overloaded { retry_after },
-                    Refusal::Late => WorkerError::Late,
-                })
-            }
-        }
+        let tickets = ids.into_iter().zip(waiting).map(|(id, (rows, answer))| {
+            shared.metrics.request_queued();
+            let (shared, outcome) = (Arc::clone(shared), Outcome::Canceled);
+            let place = Place { shared, id, rows, queued_at, answered: false, outcome };
+            Ticket { place, answer, deadline: context.deadline }
+        });
+        Ok(tickets.collect())
     }
 
     /// Tells callers whose entries were dropped from the queue.
@@ -100,7 +94,9 @@ impl<R: Runner> Shared<R> {
         for Dropped { work, reason } in dropped {
             let error = match reason {
                 DropReason::Late => WorkerError::Late,
-                DropReason::TooOld | DropReason::PushedOut => WorkerError::Overloaded { retry_after },
+                DropReason::OutOfTime | DropReason::TooOld | DropReason::PushedOut => {
+                    WorkerError::Overloaded { retry_after }
+                }
             };
             self.refused(Instant::now(), 0);
             // The caller may have left meanwhile; then nobody wants to know.
@@ -119,11 +115,5 @@ impl<R: Runner> Shared<R> {
             compute_output: Duration::ZERO,
             rows,
         });
-    }
-}
-
-fn shared_queued<R: Runner>(tickets: &[Ticket<R>]) {
-    if let Some(ticket) = tickets.last() {
-        ticket.place.shared.metrics.request_queued();
     }
 }

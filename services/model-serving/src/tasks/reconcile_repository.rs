@@ -25,6 +25,7 @@ use crate::tasks::retire_models::RetireModels;
 use crate::trial::Trial;
 
 mod apply;
+mod load_limit;
 mod thread;
 mod watch;
 

@@ -51,16 +51,20 @@ fn failed(reason: String) -> Report {
 }
 
 fn try_out(order: &Order) -> Report {
-    match limit(&order.limits).map_err(|error| error.to_string()).and_then(|()| load(order)) {
+    match limit(order).map_err(|error| error.to_string()).and_then(|()| load(order)) {
         Ok(instance_bytes) => Report::Loaded { instance_bytes },
         Err(reason) => failed(reason),
     }
 }
 
 /// All limits but that of memory, which is counted from what the engine itself takes.
-fn limit(limits: &Limits) -> io::Result<()> {
-    // An orphan has nobody to report to.
+fn limit(order: &Order) -> io::Result<()> {
+    let limits: &Limits = &order.limits;
+    // An orphan has nobody to report to; one that was orphaned before gets no signal any more.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    if rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(order.parent) {
+        return Err(io::Error::other("the process that asked for the trial is gone"));
+    }
     rustix::thread::set_no_new_privs(true)?;
     let cpu_seconds = limits.cpu_time.as_secs().max(1);
     set(Resource::Core, 0, 0)?;

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{ARGUMENT, Limits, Order, Report, ServiceKeys};
 use crate::cancel::CancelToken;
@@ -111,9 +111,7 @@ impl Trial {
         let mut child = self.start(staged, &report, &said).map_err(|error| self.not_started(error))?;
         let status = self.wait(&mut child, cancel);
         if status.is_err() {
-            // It may have ended meanwhile; then there is nothing to kill.
-            drop(child.kill());
-            drop(child.wait());
+            end(&mut child);
         }
         self.judge(status?, &read(&report), &shown(&read(&said)))
     }
@@ -125,6 +123,7 @@ impl Trial {
             version: staged.folder.id.version.to_string(),
             model_digest: staged.model_digest,
             library: self.library.clone(),
+            parent: rustix::process::getpid().as_raw_nonzero().get(),
             limits: self.limits,
             service: self.service.clone(),
         };
@@ -139,6 +138,8 @@ impl Trial {
             .stdin(Stdio::piped())
             .stdout(File::create_new(report)?)
             .stderr(File::create_new(said)?)
+            // A group of its own, so that what it might start ends with it.
+            .process_group(0)
             .spawn()?;
         let order = serde_json::to_vec(&order).map_err(io::Error::other);
         // The end of its input tells the child that the order is whole.
@@ -151,8 +152,7 @@ impl Trial {
             Ok(()) => Ok(child),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(child),
             Err(error) => {
-                drop(child.kill());
-                drop(child.wait());
+                end(&mut child);
                 Err(error)
             }
         }
@@ -202,6 +202,15 @@ impl Trial {
             }
         }
     }
+}
+
+/// Ends a child and what it started. It may have ended meanwhile; then there is nothing to kill.
+fn end(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    drop(child.kill());
+    drop(child.wait());
 }
 
 /// What the runtimes of Rust and C++ say before they abort.

@@ -179,6 +179,34 @@ write(
     [constant("yes", np.bool_(True)), constant("none", np.float32(0))],
 )
 
+# Each row less the mean of all rows: rows mix.
+write(
+    "mixes",
+    [helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0], keepdims=1), helper.make_node("Sub", ["x", "mean"], ["y"])],
+    [tensor("x", TensorProto.FLOAT, [None, 2])],
+    [tensor("y", TensorProto.FLOAT, [None, 2])],
+)
+
+
+def tagger(name, leaky=False):
+    """A number a token, and their sum a row; if leaky, padding counts in the sum."""
+    weighed = "ids" if leaky else "kept"
+    write(
+        name,
+        [
+            helper.make_node("Mul", ["ids", "mask"], ["kept"]),
+            helper.make_node("Add", ["kept", "positions"], ["tags"]),
+            helper.make_node("ReduceSum", [weighed, "last"], ["total"], keepdims=0),
+        ],
+        [tensor(input, TensorProto.INT64, [None, None]) for input in ["ids", "mask", "positions"]],
+        [tensor("tags", TensorProto.INT64, [None, None]), tensor("total", TensorProto.INT64, [None])],
+        [constant("last", np.int64([1]))],
+    )
+
+
+tagger("tagger")
+tagger("tagger_leaky", leaky=True)
+
 # Typed contents cannot carry FP16: a graph that takes FP32 and answers FP16.
 write(
     "half",

@@ -15,6 +15,7 @@ mod minilm;
 mod pooling;
 mod repository;
 mod request_bytes;
+mod row_trial;
 mod scheduling;
 mod settings;
 mod shutdown;

@@ -16,6 +16,9 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::stage::services::Service;
 use crate::stage::{Stage, http};
 
+const MODEL_SERVING_README: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../services/model-serving/README.md"));
+
 const fn rpc_services(service: Service) -> &'static [&'static str] {
     match service {
         Service::Indexer => &["ailayer.indexer.v1.IndexerService"],
@@ -69,6 +72,38 @@ async fn rpc_ports(service: Service, url: &str) -> anyhow::Result<()> {
         ensure!(list.service.iter().any(|it| it.name == *name), "reflection does not name {name}");
     }
     Ok(())
+}
+
+/// Dashboards ask for the names that the README lists; also for Triton's.
+pub async fn model_serving_shows_every_metric_of_its_readme(stage: &Stage) -> anyhow::Result<()> {
+    let deal = stage.buy().await?;
+    stage.expect_settled(&deal).await?;
+    let (_, page) = http::get(stage.process_of(Service::ModelServing).addresses().admin, "/metrics").await?;
+    let names = metrics_of(MODEL_SERVING_README);
+    ensure!(names.len() >= 14, "the table of the README was not understood: {names:?}");
+    let triton = ["nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count"];
+    for name in names.iter().map(|name| name.replace('.', "_")).chain(triton.map(str::to_owned)) {
+        let series = page.lines().find(|line| line.starts_with(&name) && line.contains("model=\""));
+        ensure!(series.is_some(), "no series of {name} on the page:\n{page}");
+    }
+    Ok(())
+}
+
+/// The names in the first column of a table of metrics; `.rows` stands for its forerunner's name with another last word.
+fn metrics_of(readme: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in readme.lines().filter(|line| line.starts_with("| `ailayer.")) {
+        let column = line.split('|').nth(1).unwrap_or_default();
+        for name in column.split('`').skip(1).step_by(2) {
+            let before = names.last().and_then(|last| last.rsplit_once('.'));
+            let name = match (name.strip_prefix('.'), before) {
+                (Some(word), Some((prefix, _))) => format!("{prefix}.{word}"),
+                _ => name.to_owned(),
+            };
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// A gateway whose model server is gone says so with a reason and a time to come back, and stays up.

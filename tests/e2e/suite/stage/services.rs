@@ -78,6 +78,13 @@ impl Stage {
         self.reopen_channels().await
     }
 
+    /// Starts a service that does not run, so that it kills itself when it passes `point`, and waits for that.
+    pub async fn crash_again(&self, service: Service, point: &str, limit: Duration) -> anyhow::Result<()> {
+        self.disturb(service);
+        self.process_of(service).launch(Some(point))?;
+        self.wait_for_crash(service, limit).await
+    }
+
     /// Waits until a service has died at its crash point.
     pub async fn wait_for_crash(&self, service: Service, limit: Duration) -> anyhow::Result<()> {
         let status = self.process_of(service).wait_for_exit(limit).await;

@@ -57,10 +57,15 @@ impl InferenceSession for OrtSession {
         "CPUExecutionProvider"
     }
 
+    fn max_output_bytes(&self) -> usize {
+        self.max_output_bytes
+    }
+
     fn run(
         &mut self,
         inputs: &[NamedTensor],
         outputs: &[String],
+        calls: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<NamedTensor>, SessionError> {
         // A terminated set of options stays terminated: each run has its own.
@@ -81,7 +86,7 @@ impl InferenceSession for OrtSession {
         let values = self.session.run_with_options(run_inputs, &options).map_err(|error| {
             if cancel.is_cancelled() { SessionError::Cancelled } else { run_error(error) }
         })?;
-        copy_outputs(&values, outputs, self.max_output_bytes)
+        copy_outputs(&values, outputs, self.max_output_bytes.saturating_mul(calls.max(1)))
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Slot<K, T> {
     pub(super) tag: u64,
     /// The time it should take an instance.
     pub(super) cost: Duration,
+    /// How long it should take from its arrival to its answer, as was foretold then.
+    pub(super) foretold: Duration,
     /// When it is dropped, and why then.
     pub(super) expiry: Option<(Instant, DropReason)>,
 }
@@ -130,8 +132,10 @@ pub struct Dropped<T> {
 /// Why a waiting entry was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// Its deadline is past, or too near for a run.
+    /// Its deadline is past.
     Late,
+    /// Its deadline is too near for a run.
+    OutOfTime,
     /// It waited longer than the queue allows.
     TooOld,
     /// A more urgent entry, or one of an account with less in the queue, took its place.
@@ -141,7 +145,7 @@ pub enum DropReason {
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Too much waits: in entries, in bytes, or in time before the entry's deadline.
+    /// Too much waits: in entries, in bytes, or in time before the call's deadline.
     Overloaded {
         /// When there should be room.
         retry_after: Duration,

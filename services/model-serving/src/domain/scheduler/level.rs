@@ -154,9 +154,20 @@ impl<K: Clone + Eq + Hash> Level<K> {
         self.accounts.values().filter(|account| !account.waiting.is_empty()).count()
     }
 
-    /// The newest entry of the account that has the most, and how many that are.
-    pub(super) fn newest_of_largest(&self) -> Option<(EntryId, usize)> {
-        let largest = self.accounts.values().max_by_key(|account| account.waiting.len())?;
-        Some((*largest.waiting.last()?, largest.waiting.len()))
+    /// The account that has the most entries besides its newest `gone`, the newest of these, and how many there are.
+    pub(super) fn newest_of_largest(
+        &self,
+        gone: impl Fn(&Arc<str>) -> usize,
+    ) -> Option<(Arc<str>, EntryId, usize)> {
+        let (name, gone, left) = self
+            .accounts
+            .iter()
+            .map(|(name, account)| {
+                let gone = gone(name);
+                (name, gone, account.waiting.len().saturating_sub(gone))
+            })
+            .max_by_key(|(_, _, left)| *left)?;
+        let newest = self.accounts.get(name)?.waiting.iter().rev().nth(gone)?;
+        Some((Arc::clone(name), *newest, left))
     }
 }

@@ -81,7 +81,7 @@ impl Naive {
             let known = self.leave(work);
             match reason {
                 // Nothing was measured: dropped at the deadline, not before.
-                DropReason::Late => assert!(known.deadline.unwrap() <= now),
+                DropReason::Late | DropReason::OutOfTime => assert!(known.deadline.unwrap() <= now),
                 DropReason::TooOld => assert!(known.queued_at + LIMITS.max_age.unwrap() <= now),
                 DropReason::PushedOut => {}
             }
@@ -146,7 +146,7 @@ fn run(steps: Vec<Step>) {
                     queued_at: now,
                 };
                 let mut dropped = Vec::new();
-                let taken = queue.push(entry, now, &mut dropped);
+                let taken = queue.push(vec![entry], now, &mut dropped);
                 naive.dropped(dropped, now);
                 let known = |id| Known {
                     id,
@@ -162,7 +162,7 @@ fn run(steps: Vec<Step>) {
                     bypassed: 0,
                 };
                 match taken {
-                    Ok(id) => naive.waiting.push(known(id)),
+                    Ok(ids) => naive.waiting.extend(ids.into_iter().map(known)),
                     Err(Refusal::Late) => assert!(deadline.unwrap() <= now),
                     Err(Refusal::Overloaded { retry_after }) => {
                         assert!(!retry_after.is_zero());
@@ -178,7 +178,7 @@ fn run(steps: Vec<Step>) {
                 if let Some(batch) = next.batch {
                     let (rows, width) = (batch.rows, batch.width);
                     naive.batch(batch, now);
-                    queue.finished(0, rows, width, None);
+                    queue.finished(0, rows, width, None, now);
                 }
             }
             Step::Cancel(index) => {

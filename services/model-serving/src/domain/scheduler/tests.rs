@@ -27,7 +27,7 @@ fn text(work: usize, width: usize, account: &str, now: Instant) -> Entry<(), usi
 }
 
 fn push(queue: &mut Scheduler<(), usize>, entry: Entry<(), usize>, now: Instant) -> Result<EntryId, Refusal> {
-    queue.push(entry, now, &mut Vec::new())
+    queue.push(vec![entry], now, &mut Vec::new()).map(|ids| ids[0])
 }
 
 fn works(next: Next<usize>) -> Vec<usize> {
@@ -72,7 +72,7 @@ fn padding_stays_below_a_tenth_under_saturation_and_nobody_waits_long() {
         for _ in 0..std::mem::replace(&mut returning, batch.rows) {
             push(&mut queue, text(batches, lengths.next().unwrap(), "", now), now).unwrap();
         }
-        queue.finished(0, batch.rows, batch.width, None);
+        queue.finished(0, batch.rows, batch.width, None, now);
     }
     assert!(padded * 100 <= tokens * 110, "{padded} padded, {tokens} tokens");
     assert!(rows >= 4 * batches, "{rows} rows in {batches} batches");
@@ -145,8 +145,80 @@ fn late_entries_are_dropped_before_they_cost_anything() {
     assert!(next.batch.is_none());
     assert_eq!(
         next.dropped.first().map(|dropped| (dropped.work, dropped.reason)),
-        Some((1, DropReason::Late))
+        Some((1, DropReason::OutOfTime))
     );
+}
+
+/// A batch that ends for all its entries at once must not end too late for one of them.
+#[test]
+fn nobody_joins_a_batch_that_would_make_another_late() {
+    let now = Instant::now();
+    let mut times = ServiceTimes::default();
+    for (rows, millis) in [(1, 10), (2, 20), (4, 40), (8, 72)] {
+        times.record(rows, 16, Duration::from_millis(millis));
+    }
+    let mut queue = Scheduler::new(LIMITS, 1, times);
+    let within = |work, millis| Entry {
+        deadline: Some(now + Duration::from_millis(millis)),
+        ..text(work, 16, "", now)
+    };
+    push(&mut queue, within(0, 30), now).unwrap();
+    for work in 1..8 {
+        push(&mut queue, within(work, 1000), now).unwrap();
+    }
+    // Eight are the cheapest, and would take 72 ms.
+    assert_eq!(works(queue.next(0, now)), [0, 1]);
+    assert_eq!(works(queue.next(0, now)), [2, 3, 4, 5, 6, 7]);
+}
+
+/// The table may be right about runs and wrong about waits: whatever else the machine does is in no run.
+#[test]
+fn admission_learns_from_how_long_calls_really_took() {
+    let mut now = Instant::now();
+    let (run, really) = (Duration::from_millis(10), Duration::from_millis(15));
+    let mut times = ServiceTimes::default();
+    times.record(1, 16, run);
+    let mut queue = Scheduler::new(Limits { max_rows: 1, ..LIMITS }, 1, times);
+    let patience = Duration::from_millis(300);
+    let (mut taken, mut late) = (0, 0);
+    for work in 0..4000 {
+        let deadline = Some(now + patience);
+        // Three arrive for one that is served.
+        for _ in 0..3 {
+            taken +=
+                usize::from(push(&mut queue, Entry { deadline, ..text(work, 16, "", now) }, now).is_ok());
+        }
+        let next = queue.next(0, now);
+        now += really;
+        for ready in next.batch.iter().flat_map(|batch| &batch.entries) {
+            late += usize::from(now > ready.queued_at + patience);
+        }
+        late += next.dropped.len();
+        queue.finished(0, 1, 16, Some(run), now);
+    }
+    assert!(taken >= 4000, "the instance was idle: {taken}");
+    assert!(late <= 40, "{late} of {taken} were too late");
+}
+
+/// A call that finds no room must not have pushed others out.
+#[test]
+fn who_is_refused_has_pushed_nobody_out() {
+    let now = Instant::now();
+    let limits = Limits { max_entries: 4, max_bytes: 40, ..LIMITS };
+    let mut queue = Scheduler::new(limits, 1, ServiceTimes::default());
+    for work in 0..4 {
+        push(&mut queue, Entry { bytes: 10, ..text(work, 16, "much", now) }, now).unwrap();
+    }
+    let urgent = |bytes| Entry { bytes, priority: 0, ..text(9, 16, "little", now) };
+    push(&mut queue, urgent(20), now).unwrap();
+    assert_eq!(queue.len(), 3);
+    let mut dropped = Vec::new();
+    // Two of ten bytes could go, which is too little beside the urgent one.
+    assert!(queue.push(vec![urgent(30)], now, &mut dropped).is_err());
+    assert!(queue.push(vec![urgent(10), urgent(20)], now, &mut dropped).is_err());
+    assert_eq!((dropped.len(), queue.len()), (0, 3));
+    assert_eq!(queue.push(vec![urgent(10), urgent(10)], now, &mut dropped).unwrap().len(), 2);
+    assert_eq!(dropped.iter().map(|gone| gone.work).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use half::{bf16, f16};
 
 use super::element::{Element, MalformedBytes};
+use super::pad::Resize;
 use super::strings::{self, StringsError};
 use super::values::Values;
 use crate::domain::datatype::Datatype;
@@ -105,6 +106,22 @@ macro_rules! tensor_data {
                             }
                         }
                         Self::Bytes(all)
+                    }
+                }
+            }
+
+            /// The values with one dimension of another length.
+            pub(super) fn resized(&self, resize: &Resize<f64>) -> Self {
+                match self {
+                    $(Self::$variant(values) => {
+                        let resize = resize.with_fill(<$element>::from_f64);
+                        let all = resize.apply(values, &<$element>::from_f64(0.0));
+                        #[cfg(test)]
+                        super::tests::copied(size_of_val(all.as_slice()));
+                        Self::$variant(all.into())
+                    })+
+                    Self::Bytes(strings) => {
+                        Self::Bytes(resize.with_fill(|_| String::new()).apply(strings, &String::new()))
                     }
                 }
             }

@@ -18,6 +18,9 @@ pub trait Element:
     /// False for NaN and the infinities.
     fn is_finite(self) -> bool;
 
+    /// The value nearest to a number; for BOOL, true unless it is 0.
+    fn from_f64(number: f64) -> Self;
+
     /// Wraps values.
     fn wrap(values: Vec<Self>) -> TensorData;
 }
@@ -28,7 +31,7 @@ pub trait Element:
 pub struct MalformedBytes;
 
 macro_rules! number {
-    ($($variant:ident $element:ty, $finite:expr);+ $(;)?) => {$(
+    ($($variant:ident $element:ty, $finite:expr, $from_f64:expr);+ $(;)?) => {$(
         impl Element for $element {
             fn copy_from_le(bytes: &[u8]) -> Option<Vec<Self>> {
                 if cfg!(target_endian = "little") {
@@ -46,6 +49,15 @@ macro_rules! number {
                 $finite(self)
             }
 
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "to the nearest value, as `as` does"
+            )]
+            fn from_f64(number: f64) -> Self {
+                $from_f64(number)
+            }
+
             fn wrap(values: Vec<Self>) -> TensorData {
                 TensorData::$variant(values.into())
             }
@@ -54,18 +66,18 @@ macro_rules! number {
 }
 
 number! {
-    Int8 i8, |_| true;
-    Int16 i16, |_| true;
-    Int32 i32, |_| true;
-    Int64 i64, |_| true;
-    Uint8 u8, |_| true;
-    Uint16 u16, |_| true;
-    Uint32 u32, |_| true;
-    Uint64 u64, |_| true;
-    Fp16 f16, f16::is_finite;
-    Bf16 bf16, bf16::is_finite;
-    Fp32 f32, f32::is_finite;
-    Fp64 f64, f64::is_finite;
+    Int8 i8, |_| true, |number| number as i8;
+    Int16 i16, |_| true, |number| number as i16;
+    Int32 i32, |_| true, |number| number as i32;
+    Int64 i64, |_| true, |number| number as i64;
+    Uint8 u8, |_| true, |number| number as u8;
+    Uint16 u16, |_| true, |number| number as u16;
+    Uint32 u32, |_| true, |number| number as u32;
+    Uint64 u64, |_| true, |number| number as u64;
+    Fp16 f16, f16::is_finite, f16::from_f64;
+    Bf16 bf16, bf16::is_finite, bf16::from_f64;
+    Fp32 f32, f32::is_finite, |number| number as f32;
+    Fp64 f64, f64::is_finite, |number| number;
 }
 
 impl Element for bool {
@@ -84,6 +96,10 @@ impl Element for bool {
 
     fn is_finite(self) -> bool {
         true
+    }
+
+    fn from_f64(number: f64) -> Self {
+        number != 0.0
     }
 
     fn wrap(values: Vec<Self>) -> TensorData {

@@ -26,7 +26,7 @@ impl Gate {
             taken.fetch_add(1, Ordering::SeqCst);
         });
         let permits = Arc::clone(&self.permits);
-        answers(requests, move |request| {
+        answers(requests, Charges::default(), move |request| {
             let permits = Arc::clone(&permits);
             async move {
                 permits.acquire().await.unwrap().forget();
@@ -86,7 +86,8 @@ async fn every_request_has_time_of_its_own() {
 #[tokio::test]
 async fn the_first_error_is_the_last_answer() {
     let requests = stream::iter([Ok(1), Ok(2), Err(Status::cancelled("gone")), Ok(3)]);
-    let answers: Vec<_> = answers(requests, |request| future::ready(Ok(request))).collect().await;
+    let answers: Vec<_> =
+        answers(requests, Charges::default(), |request| future::ready(Ok(request))).collect().await;
     let [Ok(1), Ok(2), Err(last)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(last.message(), "gone");
 }

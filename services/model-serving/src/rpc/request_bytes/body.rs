@@ -1,13 +1,15 @@
-//! A request body that stops before a message there is no room for.
+//! A request body that stops before a message there is no room for, and gives up one that does not come.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use ailayer_platform::error::{ErrorReason, Failure};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
+use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -18,38 +20,67 @@ use super::frames::{Announced, Frames};
 /// DEFLATE, which gzip and zlib wrap, packs no better than this.
 const BEST_RATIO: usize = 1032;
 
-/// The charge of the message in work, shared by the body and the call.
-pub(super) type Held = Mutex<Option<Charge>>;
+/// The charges of the messages that have been announced and not yet been taken over, in order; shared by the body and
+/// whoever answers the messages.
+#[derive(Debug, Clone, Default)]
+pub(in crate::rpc) struct Charges(Arc<Mutex<VecDeque<Charge>>>);
+
+impl Charges {
+    /// Takes over the charge of the oldest message, to be kept until it is answered.
+    pub(in crate::rpc) fn take(&self) -> Option<Charge> {
+        self.0.lock().pop_front()
+    }
+
+    fn push(&self, charge: Charge) {
+        self.0.lock().push_back(charge);
+    }
+}
 
 /// A body whose messages are charged to the budget as their headers come.
 pub(super) struct CountedBody {
     inner: Body,
     frames: Frames,
     limits: RequestBytesLayer,
-    held: Arc<Held>,
+    charges: Charges,
+    /// When to give up a message that has begun. It runs from the first time that the message was waited for: what
+    /// nobody reads is not late.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl CountedBody {
     /// Nothing is charged before the first header.
-    pub(super) fn new(inner: Body, limits: RequestBytesLayer, held: Arc<Held>) -> Self {
-        Self { inner, frames: Frames::default(), limits, held }
+    pub(super) fn new(inner: Body, limits: RequestBytesLayer, charges: Charges) -> Self {
+        Self { inner, frames: Frames::default(), limits, charges, patience: None }
     }
 
-    /// Charges a message in place of the one before it, or says why not.
+    /// Charges a message, or says why not.
     fn admit(&self, announced: Announced) -> Result<(), Failure> {
         let Announced { compressed, bytes } = announced;
         let most = self.limits.max_message_bytes;
-        let mut held = self.held.lock();
-        *held = None;
         if bytes > most {
-            // The codec refuses it before it reserves anything.
+            // The codec refuses it before it reserves anything, and reads no further.
             return Ok(());
         }
         // A compressed message is in memory twice, and what it unpacks to is not known before.
         let unpacked = if compressed { bytes.saturating_mul(BEST_RATIO).min(most) } else { 0 };
         let refused = || Failure::new(ErrorReason::Overloaded, "too many bytes of requests are in work");
-        *held = Some(self.limits.budget.charge(bytes.saturating_add(unpacked)).ok_or_else(refused)?);
+        let charge = self.limits.budget.charge(bytes.saturating_add(unpacked)).ok_or_else(refused)?;
+        self.charges.push(charge);
         Ok(())
+    }
+
+    /// Nothing has come; an error if that has been so for too long in the middle of a message.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        if !self.frames.is_within_message() {
+            self.patience = None;
+            return Poll::Pending;
+        }
+        let time = self.limits.message_time;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        patience.as_mut().poll(cx).map(|()| {
+            Failure::new(ErrorReason::DeadlineExceeded, "a message that had begun did not come to its end")
+                .into()
+        })
     }
 }
 
@@ -61,11 +92,17 @@ impl http_body::Body for CountedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.wait(cx).map(|status| Some(Err(status)));
+        };
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            for announced in self.frames.scan(data) {
+            let announced = self.frames.scan(data);
+            if !announced.is_empty() || !self.frames.is_within_message() {
+                self.patience = None;
+            }
+            for announced in announced {
                 if let Err(failure) = self.admit(announced) {
                     return Poll::Ready(Some(Err(Status::from(failure))));
                 }

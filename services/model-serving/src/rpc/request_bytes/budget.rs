@@ -12,7 +12,7 @@ pub(in crate::rpc) struct Budget {
 
 /// A charge; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(in crate::rpc) struct Charge {
     budget: Arc<Budget>,
     bytes: usize,
 }

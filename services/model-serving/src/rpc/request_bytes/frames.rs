@@ -21,6 +21,11 @@ pub(super) struct Announced {
 }
 
 impl Frames {
+    /// True if a message, or its header, has begun and is not complete.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.rest > 0 || !self.header.is_empty()
+    }
+
     /// Passes over a piece of the body; answers the headers that end in it, in order.
     pub(super) fn scan(&mut self, mut piece: &[u8]) -> Vec<Announced> {
         let mut announced = Vec::new();

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::load_limit::LoadLimit;
 use super::thread::{Live, Thread};
 use super::{ControlError, Models};
 use crate::domain::input_error::shown;
@@ -131,8 +132,7 @@ impl Thread {
             None => self.try_out(&staged)?,
         };
         let memory = Some(self.reserve(memory_bytes)?);
-        let model =
-            self.parts.models.loader.load_copy(&staged.folder, staged.model_digest, memory, &self.cancel)?;
+        let model = self.load_within_time(&staged, memory)?;
         let info = model.info();
         tracing::info!(
             digest = %info.digest,
@@ -142,6 +142,19 @@ impl Thread {
             "model loaded"
         );
         Ok((Live { staged, memory_bytes }, model))
+    }
+
+    fn load_within_time(&self, staged: &Staged, memory: Option<Reservation>) -> Result<Model, LoadError> {
+        let loader = &self.parts.models.loader;
+        let time = loader.config().trial_wall_time;
+        let limit = LoadLimit::start(time, &self.cancel)?;
+        let loaded = loader.load_copy(&staged.folder, staged.model_digest, memory, limit.token());
+        match loaded {
+            Err(_) if limit.token().is_cancelled() && !self.cancel.is_cancelled() => {
+                Err(LoadError::TooLong(time))
+            }
+            loaded => loaded,
+        }
     }
 
     /// Answers the memory of all instances, bytes.
