@@ -31,6 +31,8 @@ pub enum Arm<'a> {
     ServedTrace { server: &'a Server, trace: &'a [Duration] },
     /// The same trace to the engine alone, first in first out, and to the null server.
     RawTrace { trace: &'a [Duration] },
+    /// The same trace to a null server alone: what the hop takes without any service behind it.
+    HopTrace { server: &'a Server, trace: &'a [Duration] },
 }
 
 /// What all arms share.
@@ -78,6 +80,17 @@ impl Ground {
                     let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
                     corpus.check(index, &answer.values).context("served")?;
                     Ok(Done { at: answer.at, texts: 1, latency: answer.at.saturating_duration_since(due) })
+                })
+                .await
+            }
+            Arm::HopTrace { server, trace } => {
+                let client = Client::new(server, "null");
+                let ring = Ring::default();
+                self.traced(trace, async |call, due| {
+                    let text = &corpus.text(ring.next(corpus))?.text;
+                    let answer = client.embed(call, text, None).await?;
+                    let at = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?.at;
+                    Ok(Done { at, texts: 1, latency: at.saturating_duration_since(due) })
                 })
                 .await
             }

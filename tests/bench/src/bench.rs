@@ -61,8 +61,8 @@ pub async fn run(args: Args) -> anyhow::Result<Vec<Figure>> {
 impl Stage {
     async fn measure(&self, plan: &Plan) -> anyhow::Result<Vec<Figure>> {
         let wants = |ids: &[Id]| self.args.wants(ids);
-        let ground =
-            Ground { raw: self.raw()?, null: self.null().await?, plan: plan.clone(), rate: Cell::new(0.0) };
+        let null = self.null("null", self.cores.map(|cores| cores.generator)).await?;
+        let ground = Ground { raw: self.raw()?, null, plan: plan.clone(), rate: Cell::new(0.0) };
         let mut figures = Vec::new();
         let batching = self.server("batching", self.args.max_batch_rows, false).await?;
         if wants(&[Id::S1, Id::K2]) {
@@ -101,7 +101,9 @@ impl Stage {
         stop(single).await?;
         if wants(&[Id::S5a]) {
             eprint!("\nS5a ");
-            figures.push(latency::light(&ground, &batching, &short).await.context("S5a")?);
+            let hop = self.null("hop", self.cores.map(|cores| cores.server)).await?;
+            figures.push(latency::light(&ground, &batching, &hop, &short).await.context("S5a")?);
+            stop(Some(hop)).await?;
         }
         if wants(&[Id::S5b]) {
             eprint!("\nS5b ");
@@ -131,9 +133,9 @@ impl Stage {
         RawArm::start(self.cores.map(|cores| cores.server), move || RawModel::load(&config, &version))
     }
 
-    async fn null(&self) -> anyhow::Result<Server> {
+    async fn null(&self, name: &str, core: Option<usize>) -> anyhow::Result<Server> {
         let dimensions = 384.to_string();
-        let mut launch = self.launch("null", self.cores.map(|cores| cores.generator))?;
+        let mut launch = self.launch(name, core)?;
         launch.command = vec![itself()?, "null".to_owned(), "--dimensions".to_owned(), dimensions];
         launch.null().await
     }

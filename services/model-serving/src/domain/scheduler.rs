@@ -100,7 +100,7 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         let cost = self.cost(&entry);
         self.last_id = self.last_id.wrapping_add(1);
         let id = EntryId(self.last_id);
-        let expiry = self.expiry(&entry, cost, now);
+        let expiry = self.expiry(&entry, now);
         if let Some((at, _)) = expiry {
             self.expiries.insert((at, id));
         }

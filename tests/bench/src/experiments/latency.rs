@@ -14,11 +14,21 @@ use crate::server::Server;
 /// The seed of the recorded traces.
 const TRACE: u64 = 0x7ACE;
 
-/// Measures S5a: milliseconds of the 99th percentile on top of the bare worker's, at a tenth of its capacity.
-pub async fn light(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> anyhow::Result<Figure> {
+/// Measures S5a: milliseconds of the 99th percentile on top of the bare worker's, at a tenth of its capacity. Beside it, how long
+/// a call of the same trace takes to `hop`, a null server on the server's core.
+pub async fn light(
+    ground: &Ground,
+    server: &Server,
+    hop: &Server,
+    corpus: &Arc<Corpus>,
+) -> anyhow::Result<Figure> {
     let (rounds, rate) = traced(ground, server, corpus, 0.10).await?;
     let differences = p99s(&rounds)?.into_iter().map(|(ours, bare)| (ours, bare, ours - bare));
-    Ok(finish(Id::S5a, 1.0, &differences.collect::<Vec<_>>(), &rounds, rate))
+    let trace = poisson(TRACE, rate, ground.plan.warm_up + ground.plan.arm);
+    let hop = ground.run(Arm::HopTrace { server: hop, trace: &trace }, corpus, ground.plan.arm).await?;
+    Ok(finish(Id::S5a, 1.0, &differences.collect::<Vec<_>>(), &rounds, rate)
+        .note("null server p50 ms", crate::statistics::median(&hop.latencies_ms))
+        .note("null server p99 ms", hop.p99_ms()))
 }
 
 /// Measures S5b: the ratio of the 99th percentiles at seven tenths of the bare worker's capacity.

@@ -165,17 +165,13 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         self.times.row_time(entry.rows, entry.width, most).unwrap_or_default()
     }
 
-    /// When an entry is to be dropped: when its deadline is too near for a run, though not before half of its time is
-    /// over, lest a wrong estimate refuse everybody; or when it is too old.
-    pub(super) fn expiry(
-        &self,
-        entry: &Entry<K, T>,
-        cost: Duration,
-        now: Instant,
-    ) -> Option<(Instant, DropReason)> {
+    /// When an entry is to be dropped: when its deadline is too near for a run of its own, though not before half of its
+    /// time is over, lest a wrong estimate refuse everybody; or when it is too old.
+    pub(super) fn expiry(&self, entry: &Entry<K, T>, now: Instant) -> Option<(Instant, DropReason)> {
+        let alone = self.times.estimate(entry.rows, entry.width).unwrap_or_default();
         let late = entry.deadline.and_then(|deadline| {
             let left = deadline.saturating_duration_since(now);
-            deadline.checked_sub(cost.min(left / 2))
+            deadline.checked_sub(self.trust(entry.priority).at_worst(alone).min(left / 2))
         });
         let old = self.limits.max_age.and_then(|age| entry.queued_at.checked_add(age));
         let late = late.map(|at| (at, DropReason::OutOfTime));
