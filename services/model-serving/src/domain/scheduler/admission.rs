@@ -11,6 +11,9 @@ use super::entry::{DropReason, Dropped, Entry, EntryId, Refusal};
 /// The shortest and the longest time after which a caller is told to try again.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// What an answer may need from the engine to its caller.
+const REPLY: Duration = Duration::from_millis(5);
+
 /// How many entries of a level's account are to make room.
 type Leaving = HashMap<(u32, Arc<str>), usize>;
 
@@ -60,7 +63,8 @@ impl<K: Clone + Eq + Hash, T> Scheduler<K, T> {
         let trust = self.trust(first.priority);
         let last = foretold.iter().max().copied().unwrap_or_default();
         let left = first.deadline.map(|deadline| deadline.saturating_duration_since(now));
-        let late = left.map(|left| trust.at_worst(last).saturating_sub(left));
+        let answered = trust.at_worst(last).saturating_add(REPLY);
+        let late = left.map(|left| answered.saturating_sub(left));
         let old = self.limits.max_age.map(|age| trust.at_worst(wait).saturating_sub(age));
         match late.into_iter().chain(old).max() {
             Some(excess) if !excess.is_zero() => {
