@@ -8,6 +8,16 @@ use ailayer_platform::config::Secret;
 use ailayer_primitives::{Digest, Network, RequestId};
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod customer;
+mod operator;
+
+pub use customer::{BalanceArgs, CustomerTarget, DepositArgs, RunArgs, StatementArgs};
+pub use operator::{
+    AccountArgs, AccountCommand, AdjustArgs, AdjustCommand, BrakeArgs, BrakeCommand, KeyArgs, KeyCommand,
+    OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, ReconcileArgs, SuspenseArgs,
+    SuspenseCommand,
+};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -22,7 +32,8 @@ Exit codes:
 First steps:
   ailayer demo \"some text\"          everything on this machine, once, then gone
   ailayer up --devnet               the same, left running, to try things out
-  ailayer verify bundle.json        check a receipt without any network";
+  ailayer verify bundle.json        check a receipt without any network
+  ailayer operator new alice        make an operator's key, then: account, key, price, reconcile";
 
 /// Hosts AI models, is paid for every answer in bitcoin, and proves what it did.
 #[derive(Debug, Parser)]
@@ -53,6 +64,30 @@ pub enum Command {
     Channel(ChannelArgs),
     /// Show which services are ready and what they know.
     Status(StatusArgs),
+    /// Customer: run a job and pay it from your balance.
+    Run(RunArgs),
+    /// Customer: show your balance.
+    Balance(BalanceArgs),
+    /// Customer: list what moved your balance.
+    Statement(StatementArgs),
+    /// Customer: make a Lightning invoice that funds your balance.
+    Deposit(DepositArgs),
+    /// Operator: make the key that the commands below need.
+    Operator(OperatorArgs),
+    /// Operator: open, list, freeze accounts.
+    Account(AccountArgs),
+    /// Operator: make, list, revoke the API keys of an account.
+    Key(KeyArgs),
+    /// Operator: set, forget, list prices.
+    Price(PriceArgs),
+    /// Operator: stop new jobs or claims, and let them go on.
+    Brake(BrakeArgs),
+    /// Operator: correct a balance; takes two operators.
+    Adjust(AdjustArgs),
+    /// Operator: look at money that is not known to be anybody's, and give it to somebody.
+    Suspense(SuspenseArgs),
+    /// Operator: compare the books; exit code 4 if they do not agree.
+    Reconcile(ReconcileArgs),
     /// Load one model within limits and report: what model-serving runs before it loads a model itself.
     #[command(name = ailayer_model_serving::trial::ARGUMENT, hide = true)]
     TrialLoad,
@@ -174,7 +209,7 @@ pub struct WalletArgs {
 }
 
 /// From here on nothing prints it.
-fn secret(text: &str) -> Result<Secret<String>, Infallible> {
+pub fn secret(text: &str) -> Result<Secret<String>, Infallible> {
     Ok(Secret::new(text.to_owned()))
 }
 

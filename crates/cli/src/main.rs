@@ -7,9 +7,11 @@ use clap::Parser as _;
 mod args;
 mod buy;
 mod channel;
+mod customer;
 mod demo;
 mod exit;
 mod model;
+mod operator;
 mod output;
 mod serve;
 mod status;
@@ -49,6 +51,18 @@ fn run(command: args::Command, out: &output::Output) -> Result<(), exit::Failure
             args::Command::Model(args) => model::run(args, out).await,
             args::Command::Channel(args) => channel::run(args, out).await,
             args::Command::Status(args) => status::run(args, out).await,
+            args::Command::Run(args) => customer::run(args, out).await,
+            args::Command::Balance(args) => customer::balance(args, out).await,
+            args::Command::Statement(args) => customer::statement(args, out).await,
+            args::Command::Deposit(args) => customer::deposit(args, out).await,
+            args::Command::Operator(args) => operator::new_key(args, out),
+            args::Command::Account(args) => operator::account(args, out).await,
+            args::Command::Key(args) => operator::key(args, out).await,
+            args::Command::Price(args) => operator::price(args, out).await,
+            args::Command::Brake(args) => operator::brake(args, out).await,
+            args::Command::Adjust(args) => operator::adjust(args, out).await,
+            args::Command::Suspense(args) => operator::suspense(args, out).await,
+            args::Command::Reconcile(args) => operator::reconcile(args, out).await,
             // Done before there was a runtime.
             args::Command::TrialLoad => Ok(()),
         }

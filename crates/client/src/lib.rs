@@ -3,13 +3,17 @@
 //! | module | idea |
 //! |---|---|
 //! | [`gateway`] [`payment`] [`serving`] [`audit`] [`indexer`] | one thin client a service: requests and answers as domain types, malformed answers refused |
+//! | [`account`] [`admin`] | the gateway for customers with a key, and for operators |
 //! | [`invoice`] | what a BOLT 11 invoice commits to |
 //! | [`purchase`] | the buyer's checks: the quote before paying, the answer and its receipt after |
 //!
 //! Clients connect lazily, reconnect by themselves and can be cloned freely. Deadlines, trace context and limits
 //! come from [`ailayer_platform::client`].
 
+pub mod account;
+pub mod admin;
 pub mod audit;
+mod bearer;
 pub mod error;
 pub mod gateway;
 pub mod indexer;
@@ -19,6 +23,8 @@ pub mod purchase;
 pub mod serving;
 mod wire;
 
+pub use account::AccountClient;
+pub use admin::AdminClient;
 pub use ailayer_platform::client::{ClientConfig, ClientError};
 pub use ailayer_platform::error::ErrorReason;
 pub use audit::AuditClient;

@@ -9,7 +9,10 @@ use futures::stream::{BoxStream, StreamExt as _};
 use pb::payment_service_client::PaymentServiceClient;
 use uuid::Uuid;
 
-pub use pb::{Channel, GetBalancesResponse as Balances, HoldInvoiceState, OpenChannelRequest, PaymentState};
+pub use pb::{
+    Channel, GetBalancesResponse as Balances, GetJournalResponse as Journal, HoldInvoiceState,
+    OpenChannelRequest, PaymentState,
+};
 pub use types::{BlockRef, EventKind, HoldInvoice, Node, Payment, PaymentEvent};
 
 use crate::error::refused;
@@ -43,6 +46,12 @@ impl PaymentClient {
     /// Tells what the node owns.
     pub async fn balances(&self) -> Result<Balances, CallError> {
         let answer = self.unary.clone().get_balances(pb::GetBalancesRequest {}).await;
+        Ok(answer.map_err(refused(SERVICE))?.into_inner())
+    }
+
+    /// Sums up everything that ever came in and went out, as of one event.
+    pub async fn journal(&self) -> Result<Journal, CallError> {
+        let answer = self.unary.clone().get_journal(pb::GetJournalRequest {}).await;
         Ok(answer.map_err(refused(SERVICE))?.into_inner())
     }
 

@@ -148,7 +148,7 @@ pub fn check_receipt(purchase: &Purchase, receipt: &str) -> Result<Receipt, Answ
     same(receipt.request_digest == quote.request_digest, "request")?;
     same(receipt.price_msat <= quote.price_msat, "price")?;
     same(receipt.rail == quote.rail, "way to pay")?;
-    same(receipt.payment_hash == purchase.payment_hash, "payment")?;
+    same(receipt.payment_hash == Some(purchase.payment_hash), "payment")?;
     same(receipt.quote_digest == purchase.quote_digest, "quote")?;
     same(receipt.usage.input_tokens == quote.input_tokens, "number of tokens")?;
     Ok(receipt)

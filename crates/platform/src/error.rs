@@ -142,7 +142,10 @@ const fn code(reason: ErrorReason) -> Code {
         | R::EntryNotFound
         | R::BlockNotFound
         | R::PaymentNotFound
-        | R::ResultErased => Code::NotFound,
+        | R::ResultErased
+        | R::AccountNotFound
+        | R::KeyNotFound
+        | R::DepositNotFound => Code::NotFound,
         R::InvalidState
         | R::QuoteExpired
         | R::InsufficientFunds
@@ -151,13 +154,20 @@ const fn code(reason: ErrorReason) -> Code {
         | R::MainnetNotAllowed
         | R::PaymentFailed
         | R::BroadcastRejected
-        | R::ModelNotLoadable => Code::FailedPrecondition,
-        R::Overloaded | R::TooManyOpen | R::MessageTooLarge | R::MemoryBudget => Code::ResourceExhausted,
+        | R::ModelNotLoadable
+        | R::AccountFrozen
+        | R::PriceTooHigh => Code::FailedPrecondition,
+        R::Overloaded | R::TooManyOpen | R::MessageTooLarge | R::MemoryBudget | R::KeyLimitReached => {
+            Code::ResourceExhausted
+        }
+        R::KeyInvalid => Code::Unauthenticated,
+        R::NotAllowed => Code::PermissionDenied,
         R::DependencyUnavailable
         | R::NotSynced
         | R::ShuttingDown
         | R::StorageUnavailable
-        | R::ModelNotReady => Code::Unavailable,
+        | R::ModelNotReady
+        | R::Paused => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::VerificationFailed => Code::DataLoss,
         R::NotOffered => Code::Unimplemented,

@@ -208,7 +208,7 @@ fn receipt(quote: &Quote, output: &[Vec<f32>]) -> Receipt {
         usage: Usage { input_tokens: quote.input_tokens, rows: 2 },
         price_msat: quote.price_msat,
         rail: quote.rail,
-        payment_hash: Preimage::new([0x33; 32]).payment_hash(),
+        payment_hash: Some(Preimage::new([0x33; 32]).payment_hash()),
         quote_digest: Digest::new([0; 32]),
         attempt: 1,
         held_unix_ms: UnixMs(1_767_225_605_000),

@@ -1,5 +1,6 @@
 //! Repository chores. `cargo xtask --help` lists them.
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 mod gen_proto;
@@ -32,9 +33,11 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The folder of the workspace's `Cargo.toml`: two levels above this crate.
+/// The folder of the workspace's `Cargo.toml`: two levels above this crate. Cargo says where that is when it runs this; what it
+/// was when this was compiled may be another checkout, since several can share one target folder.
 fn workspace_root() -> anyhow::Result<std::path::PathBuf> {
-    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let here = std::path::Path::new(&here);
     here.ancestors()
         .nth(2)
         .map(std::path::Path::to_path_buf)

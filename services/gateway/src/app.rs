@@ -8,6 +8,8 @@ use ailayer_platform::config::ConfigError;
 use ailayer_platform::health::Health;
 use ailayer_platform::server::{Server, ServerError};
 use ailayer_platform::tasks::{Shutdown, Tasks, TasksError};
+use ailayer_proto::ailayer::gateway::v1::account_service_server::AccountServiceServer;
+use ailayer_proto::ailayer::gateway::v1::admin_service_server::AdminServiceServer;
 use ailayer_proto::ailayer::gateway::v1::gateway_service_server::GatewayServiceServer;
 use ailayer_store::{Store, StoreError};
 use ailayer_tlog::note::Verifier;
@@ -16,28 +18,39 @@ use tokio::sync::Semaphore;
 use tonic::service::Routes;
 use uuid::Uuid;
 
+use crate::access::Access;
 use crate::audit_log::Log;
+use crate::brakes::Brakes;
 use crate::config::Config;
 use crate::crash_points::CrashPoints;
+use crate::deposits::Deposits;
 use crate::domain::job::Rules;
 use crate::domain::keys::Keys;
 use crate::driver::Driver;
 use crate::jobs::Jobs;
+use crate::models::Models;
+use crate::operators::Operators;
 use crate::ports::{AuditLog, Payments, Serving};
+use crate::prepaid::{Prepaid, PrepaidRow, PrepaidRows, PrepaidSettings};
+use crate::prices::Prices;
 use crate::quotes::{QuoteSettings, Quotes};
-use crate::rpc::Gateway;
+use crate::rpc::{Accounts, Admin, Gateway};
 use crate::secrets::{self, SecretError};
 use crate::signals::Signals;
 use crate::store;
 use crate::tasks::follow_payments::FollowPayments;
 use crate::tasks::relay_closings::RelayClosings;
-use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, NoRiders, WriterLimits};
-use crate::tasks::{drive_jobs, erase_results, expire_reservations, watch_dependencies};
+use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, WriterLimits};
+use crate::tasks::{claim_deposits, drive_jobs, erase_results, expire_reservations, watch_dependencies};
 
 /// The service's name in configuration, logs and health.
 pub const NAME: &str = "gateway";
-/// The gRPC service's full name.
-const GRPC_NAME: &str = "ailayer.gateway.v1.GatewayService";
+/// The gRPC services' full names.
+const GRPC_NAMES: [&str; 3] = [
+    "ailayer.gateway.v1.GatewayService",
+    "ailayer.gateway.v1.AccountService",
+    "ailayer.gateway.v1.AdminService",
+];
 /// How long after a claim was asked for it is asked for again, if no event has come.
 const CLAIM_AGAIN: Duration = Duration::from_secs(5);
 
@@ -92,6 +105,8 @@ pub struct Settings {
     pub max_running_jobs: u32,
     /// Watchers at once.
     pub max_watchers: u32,
+    /// Who operates this gateway.
+    pub operators: Operators,
     /// The pinned key of the audit log.
     pub log_key: Option<Verifier>,
     /// Where simulations halt.
@@ -102,8 +117,8 @@ pub struct Settings {
 pub struct App {
     gateway: Gateway,
     driver: Driver,
-    ledger: LedgerHandle,
-    ledger_writer: LedgerWriter,
+    ledger: LedgerHandle<PrepaidRow>,
+    ledger_writer: LedgerWriter<PrepaidRows>,
     ports: Ports,
     settings: Settings,
 }
@@ -116,11 +131,16 @@ impl App {
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
         let jobs =
             Jobs::new(store.clone(), keys.clone(), settings.rules, signals.clone(), crash_points.clone());
-        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), NoRiders, WriterLimits::default());
+        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), PrepaidRows, WriterLimits::default());
+        let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
+        let brakes = Brakes::new(store.clone());
+        let access = Access::new(store.clone());
         let quotes = Quotes {
-            store,
+            store: store.clone(),
             keys: keys.clone(),
             settings: Arc::new(settings.quotes.clone()),
+            prices: prices.clone(),
+            brakes: brakes.clone(),
             payments: Arc::clone(&ports.payments),
             serving: Arc::clone(&ports.serving),
             crash_points: crash_points.clone(),
@@ -135,12 +155,44 @@ impl App {
             network: settings.quotes.network,
             lease: settings.lease,
             claim_again: settings.claim_again,
+            brakes: brakes.clone(),
+            signals: signals.clone(),
+            crash_points: crash_points.clone(),
+        };
+        let prepaid = Prepaid {
+            store: store.clone(),
+            keys: keys.clone(),
+            settings: Arc::new(PrepaidSettings {
+                network: settings.quotes.network,
+                limits: settings.quotes.limits,
+            }),
+            prices,
+            brakes: brakes.clone(),
+            models: Models::new(Arc::clone(&ports.serving)),
+            access: access.clone(),
+            ledger: ledger.clone(),
+            driver: driver.clone(),
+            signals: signals.clone(),
+            crash_points: crash_points.clone(),
+        };
+        let deposits = Deposits {
+            store,
+            payments: Arc::clone(&ports.payments),
+            network: settings.quotes.network,
+            expiry: settings.quotes.expiry,
+            brakes: brakes.clone(),
             signals: signals.clone(),
             crash_points,
         };
         let watchers = usize::try_from(settings.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
         let gateway = Gateway {
             quotes,
+            prepaid,
+            deposits,
+            access,
+            operators: settings.operators.clone(),
+            brakes,
+            ledger: ledger.clone(),
             jobs,
             keys,
             serving: Arc::clone(&ports.serving),
@@ -159,7 +211,7 @@ impl App {
     }
 
     /// What writes to the ledger.
-    pub fn ledger(&self) -> LedgerHandle {
+    pub fn ledger(&self) -> LedgerHandle<PrepaidRow> {
         self.ledger.clone()
     }
 
@@ -168,6 +220,7 @@ impl App {
         let shutdown = tasks.shutdown_token();
         let follow = FollowPayments {
             jobs: self.gateway.jobs.clone(),
+            deposits: self.gateway.deposits.clone(),
             payments: Arc::clone(&self.ports.payments),
             signals: self.gateway.signals.clone(),
             component: health.component("payment_events"),
@@ -184,6 +237,8 @@ impl App {
         let Ports { payments, serving, audit } = self.ports;
         let watch = watch_dependencies::run(payments, serving, audit, shutdown.clone());
 
+        let claim = claim_deposits::run(self.gateway.deposits.clone(), shutdown.clone());
+        tasks.spawn("claim_deposits", claim);
         tasks.spawn("follow_payments", follow.run(shutdown.clone()));
         tasks.spawn("drive_jobs", drive);
         tasks.spawn("relay_closings", relay.run(shutdown.clone()));
@@ -212,11 +267,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let tasks = Tasks::new(shutdown, config.platform.grace_period);
     let health = Health::new();
     let app = App::new(store, keys, ports, settings(&config)?, tasks.shutdown_token());
-    let service = GatewayServiceServer::new(app.gateway())
-        .max_decoding_message_size(config.platform.server.max_message_bytes);
+    let (gateway, most) = (app.gateway(), config.platform.server.max_message_bytes);
+    let routes = Routes::new(GatewayServiceServer::new(gateway.clone()).max_decoding_message_size(most))
+        .add_service(AccountServiceServer::new(Accounts(gateway.clone())).max_decoding_message_size(most))
+        .add_service(AdminServiceServer::new(Admin(gateway)).max_decoding_message_size(most));
     let server = Server::bind(NAME, &config.platform, health.clone()).await?;
     app.spawn(&tasks, &health);
-    server.spawn(&tasks, &[GRPC_NAME], Routes::new(service));
+    server.spawn(&tasks, &GRPC_NAMES, routes);
     Ok(tasks.join().await?)
 }
 
@@ -229,6 +286,7 @@ fn settings(config: &Config) -> Result<Settings, ConfigError> {
         result_retention: config.result_retention,
         max_running_jobs: config.max_running_jobs,
         max_watchers: config.max_watchers,
+        operators: config.operators()?,
         log_key: config.log_key()?,
         crash_points: CrashPoints::default(),
     })

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use ailayer_client::ClientConfig;
 use ailayer_platform::config::{ConfigError, PlatformConfig, Secret, duration};
-use ailayer_primitives::{AmountMsat, Network};
+use ailayer_primitives::{AmountMsat, Digest, Network};
 use ailayer_store::StoreConfig;
 use ailayer_tlog::note::Verifier;
 use serde::Deserialize;
 
+use crate::domain::api_key::is_name;
 use crate::domain::job::Rules;
 use crate::domain::order::OrderLimits;
 use crate::domain::price::Price;
+use crate::operators::Operators;
 use crate::quotes::QuoteSettings;
 
 /// The longest expiry the payment service takes.
@@ -84,9 +86,22 @@ pub struct Config {
     /// Bytes of all texts of a job together.
     #[serde(default = "default_max_input_bytes")]
     pub max_input_bytes: u32,
+    /// Who may make the calls of `AdminService`; nobody without one.
+    #[serde(default)]
+    pub operators: Vec<OperatorKey>,
     /// Server, admin port, telemetry.
     #[serde(default)]
     pub platform: PlatformConfig,
+}
+
+/// `[[gateway.operators]]`: who operates this gateway. `ailayer operator new NAME` makes both.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorKey {
+    /// Who it is; in the log and beside what was done.
+    pub name: String,
+    /// SHA-256 of the key's text, 64 hexadecimal digits.
+    pub key_sha256: String,
 }
 
 /// `[[gateway.prices]]`: the price of one model. A model without one is not for sale.
@@ -183,6 +198,7 @@ impl Config {
             return invalid("claim_margin_blocks", "must be 1 to 100");
         }
         self.log_key()?;
+        self.operators()?;
         self.prices_by_model().map(drop)
     }
 
@@ -216,6 +232,25 @@ impl Config {
                 .map_err(|error| ConfigError::invalid("gateway.audit_log_key", error.to_string()))
         };
         self.audit_log_key.as_ref().map(parse).transpose()
+    }
+
+    /// Who operates this gateway.
+    pub fn operators(&self) -> Result<Operators, ConfigError> {
+        let mut operators: Vec<(String, Digest)> = Vec::with_capacity(self.operators.len());
+        for (index, OperatorKey { name, key_sha256 }) in self.operators.iter().enumerate() {
+            let invalid =
+                |key: &str, why: &str| ConfigError::invalid(format!("gateway.operators[{index}].{key}"), why);
+            if !is_name(name) {
+                return Err(invalid("name", "must be 1 to 128 bytes without control characters"));
+            }
+            let key_hash: Digest =
+                key_sha256.parse().map_err(|_| invalid("key_sha256", "is not 64 hexadecimal digits"))?;
+            if operators.iter().any(|(other, hash)| other == name || *hash == key_hash) {
+                return Err(invalid("name", "an operator is listed twice"));
+            }
+            operators.push((name.clone(), key_hash));
+        }
+        Ok(Operators::new(operators))
     }
 
     /// The limits of the state machine.

@@ -36,7 +36,14 @@ pub const RELEASE_CALLED: &str = "gateway.r2.release_called";
 /// Row R3.
 pub const RELEASED: &str = "gateway.r3.released";
 
-/// Every point, in the order of the durable writes.
+/// A deposit is stored, and has no invoice yet.
+pub const DEPOSIT_STORED: &str = "gateway.d1.stored";
+/// The claim of a deposit was asked for.
+pub const DEPOSIT_CLAIM_CALLED: &str = "gateway.d3.claim_called";
+/// A deposit is credited.
+pub const DEPOSIT_CREDITED: &str = "gateway.d4.credited";
+
+/// Every point of a job on the hold rail, in the order of the durable writes.
 pub const ALL: [&str; 13] = [
     QUOTED,
     INVOICE_STORED,

@@ -1,10 +1,14 @@
 //! The rules of selling, without wires: no clock, no socket, no protobuf, no SQL.
 
 pub mod answer;
+pub mod api_key;
+pub mod brake;
+pub mod deposit;
 pub mod job;
 pub mod keys;
 pub mod ledger;
 pub mod order;
 pub mod price;
+pub mod rate;
 pub mod release;
 pub mod statements;

@@ -24,9 +24,11 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::audit_log::Log;
+use crate::brakes::Brakes;
 use crate::crash_points::CrashPoints;
 use crate::domain::job::{Input, Refused, State};
 use crate::domain::keys::Keys;
+use crate::domain::order::EmbedInput;
 use crate::jobs::{ChangeError, Jobs};
 use crate::ports::{Payments, Serving};
 use crate::signals::Signals;
@@ -84,6 +86,8 @@ pub struct Driver {
     pub lease: Duration,
     /// How long after a claim was asked for it is asked for again, if no event has come.
     pub claim_again: Duration,
+    /// What operators have stopped.
+    pub brakes: Brakes,
     /// Tells when a job has changed.
     pub signals: Signals,
     /// Where simulations halt.
@@ -100,9 +104,31 @@ impl Driver {
         self.drive_leased(job_id).instrument(span).await;
     }
 
+    /// Drives a prepaid job whose first attempt this replica has begun just now, as [`Self::drive`] would.
+    pub async fn drive_begun(&self, running: JobRecord, input: EmbedInput) {
+        let job_id = running.job_id;
+        let span = tracing::info_span!("drive_job", %job_id);
+        let steps = async {
+            match self.work(&running, Some(input)).await {
+                Ok(Next::Rest(rest)) => Some((running.version, rest)),
+                Ok(Next::Done) => None,
+                Ok(Next::Again | Next::Retry) => self.steps(job_id).await,
+                Err(error) => {
+                    telemetry::step_failed(job_id, "write", &error);
+                    self.steps(job_id).await
+                }
+            }
+        };
+        self.leased(job_id, steps).instrument(span).await;
+    }
+
     async fn drive_leased(&self, job_id: JobId) {
+        self.leased(job_id, self.steps(job_id)).await;
+    }
+
+    async fn leased(&self, job_id: JobId, steps: impl Future<Output = Option<(u64, Duration)>>) {
         let rest = tokio::select! {
-            rest = self.steps(job_id) => rest,
+            rest = steps => rest,
             () = self.keep_lease(job_id) => {
                 tracing::warn!(%job_id, "another replica has taken the job over");
                 return;

@@ -5,10 +5,15 @@ use ailayer_platform::error::Failure;
 use ailayer_primitives::JobId;
 use thiserror::Error;
 
+use crate::deposits::DepositError;
 use crate::domain::job::{Refused, State};
+use crate::domain::ledger::page::InvalidPageToken;
 use crate::domain::order::OrderError;
 use crate::jobs::ChangeError;
+use crate::prepaid::PrepaidError;
 use crate::quotes::QuoteError;
+use crate::store::ledger::accounts::ListError;
+use crate::tasks::write_ledger::SubmitError;
 
 /// Why a call about an existing job fails.
 #[derive(Debug, Error)]
@@ -60,6 +65,153 @@ impl From<JobError> for Failure {
     }
 }
 
+/// Why a call about an account fails.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// No account has that id, or it is another one's.
+    #[error("there is no such account")]
+    NoAccount,
+    /// No key has that id.
+    #[error("there is no such key")]
+    NoKey,
+    /// No deposit has that id, or it is another one's.
+    #[error("there is no such deposit")]
+    NoDeposit,
+    /// Nothing has that id.
+    #[error("there is no {0} of that id")]
+    Nothing(&'static str),
+    /// The id was used with another body.
+    #[error("this request_id was used before")]
+    RequestIdReused,
+    /// Who proposed a correction must not approve it.
+    #[error("another operator has to approve it")]
+    SameOperator,
+    /// The ledger refuses.
+    #[error("the ledger refuses: {0}")]
+    Refused(crate::domain::ledger::Refusal),
+    /// The ledger did not answer.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The request makes no operation.
+    #[error(transparent)]
+    Operation(#[from] crate::domain::ledger::OperationError),
+    /// The amounts are none.
+    #[error(transparent)]
+    Sale(#[from] crate::domain::ledger::sale::SaleError),
+    /// A page token of another list.
+    #[error(transparent)]
+    PageToken(#[from] InvalidPageToken),
+    /// The system has no randomness.
+    #[error("no random bytes")]
+    Random,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] ailayer_store::StoreError),
+}
+
+impl From<ListError> for AccountError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::PageToken(error) => Self::PageToken(error),
+            ListError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        AccountError::from(error).into()
+    }
+}
+
+impl From<AccountError> for Failure {
+    fn from(error: AccountError) -> Self {
+        use crate::domain::ledger::Refusal;
+        let message = error.to_string();
+        match error {
+            AccountError::NoAccount | AccountError::Refused(Refusal::UnknownAccount) => {
+                Self::new(ErrorReason::AccountNotFound, message)
+            }
+            AccountError::NoKey => Self::new(ErrorReason::KeyNotFound, message),
+            AccountError::NoDeposit => Self::new(ErrorReason::DepositNotFound, message),
+            AccountError::Nothing(_) => Self::new(ErrorReason::EntryNotFound, message),
+            AccountError::RequestIdReused | AccountError::Refused(Refusal::RequestIdReused) => {
+                Self::field(ErrorReason::RequestIdReused, "request_id", message)
+            }
+            AccountError::SameOperator => Self::new(ErrorReason::NotAllowed, message),
+            AccountError::Refused(Refusal::InsufficientFunds) => {
+                Self::new(ErrorReason::InsufficientFunds, message)
+            }
+            AccountError::Refused(Refusal::Frozen) => Self::new(ErrorReason::AccountFrozen, message),
+            AccountError::Refused(_) => Self::new(ErrorReason::InvalidState, message),
+            AccountError::Submit(error) => submit_failure(error),
+            AccountError::PageToken(_) => Self::field(ErrorReason::InvalidCursor, "page_token", message),
+            AccountError::Store(error) => error.into(),
+            AccountError::Operation(_) | AccountError::Sale(_) | AccountError::Random => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+/// A ledger that did not answer: the same request may be sent again.
+fn submit_failure(error: SubmitError) -> Failure {
+    let message = error.to_string();
+    match error {
+        SubmitError::Overloaded => Failure::new(ErrorReason::Overloaded, message),
+        SubmitError::ShuttingDown => Failure::new(ErrorReason::ShuttingDown, message),
+        SubmitError::Failed(_) | SubmitError::Unknown(_) => {
+            Failure::new(ErrorReason::StorageUnavailable, message).with_source(error)
+        }
+    }
+}
+
+impl From<PrepaidError> for Failure {
+    fn from(error: PrepaidError) -> Self {
+        let message = error.to_string();
+        match error {
+            PrepaidError::Order(error) => order_failure(&error),
+            PrepaidError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
+            PrepaidError::NotForSale(_) | PrepaidError::NotLoaded(_) => {
+                Self::field(ErrorReason::ModelNotFound, "model_name", message)
+            }
+            PrepaidError::Price(_) => Self::new(ErrorReason::InputTooLarge, message),
+            PrepaidError::TooExpensive { .. } => {
+                Self::field(ErrorReason::PriceTooHigh, "max_price_msat", message)
+            }
+            PrepaidError::InsufficientFunds(_) => Self::new(ErrorReason::InsufficientFunds, message),
+            PrepaidError::Frozen => Self::new(ErrorReason::AccountFrozen, message),
+            PrepaidError::SpendLimit => Self::new(ErrorReason::KeyLimitReached, message),
+            PrepaidError::Access(error) => error.into(),
+            PrepaidError::Brake(error) => error.into(),
+            PrepaidError::Serving(error) => call_failure("model-serving", error),
+            PrepaidError::Submit(error) => submit_failure(error),
+            PrepaidError::Store(error) => error.into(),
+            PrepaidError::Refused(_)
+            | PrepaidError::Sale(_)
+            | PrepaidError::Envelope(_)
+            | PrepaidError::Digest(_)
+            | PrepaidError::Encode(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<DepositError> for Failure {
+    fn from(error: DepositError) -> Self {
+        let message = error.to_string();
+        match error {
+            DepositError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
+            DepositError::TooManyOpen => Self::new(ErrorReason::TooManyOpen, message),
+            DepositError::Ended => Self::new(ErrorReason::QuoteExpired, message),
+            DepositError::NotSynced => Self::new(ErrorReason::NotSynced, message),
+            DepositError::Brake(error) => error.into(),
+            DepositError::Payment(error) => call_failure("payment", error),
+            DepositError::Store(error) => error.into(),
+            DepositError::Invoice(_) => Self::internal(error),
+        }
+    }
+}
+
 impl From<QuoteError> for Failure {
     fn from(error: QuoteError) -> Self {
         let message = error.to_string();
@@ -73,6 +225,7 @@ impl From<QuoteError> for Failure {
             QuoteError::Price(_) => Self::new(ErrorReason::InputTooLarge, message),
             QuoteError::Serving(error) => call_failure("model-serving", error),
             QuoteError::Payment(error) => call_failure("payment", error),
+            QuoteError::Brake(error) => error.into(),
             QuoteError::Store(error) => error.into(),
             QuoteError::Invoice(_)
             | QuoteError::Envelope(_)

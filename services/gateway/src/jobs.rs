@@ -11,11 +11,11 @@ use crate::crash_points::{self, CrashPoints};
 use crate::domain::job::{Context, Effect, Input, Outcome, Refused, Rules, State, Transition};
 use crate::domain::keys::Keys;
 use crate::domain::ledger::sale::{self, SaleError};
-use crate::domain::ledger::{Operation, Stripe, Verdict};
+use crate::domain::ledger::{Operation, OperationError, Stripe, Verdict, prepaid};
 use crate::domain::statements::sign_closing;
 use crate::signals::Signals;
 use crate::store::transitions::{Facts, write_in_tx};
-use crate::store::{JobRecord, jobs, ledger};
+use crate::store::{JobRecord, PrepaidTerms, api_keys, jobs, ledger, suspense};
 use crate::telemetry;
 
 /// The kind of outbox items that carry closing entries; their key is the job's id.
@@ -39,6 +39,9 @@ pub enum ChangeError {
     /// The money does not add up.
     #[error(transparent)]
     Sale(#[from] SaleError),
+    /// The end of the job is no operation of the ledger.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
     /// The ledger does not take the end of the job.
     #[error("the end of job {0} cannot be posted: {1:?}")]
     NotPosted(JobId, Verdict),
@@ -120,10 +123,25 @@ impl Jobs {
             match *effect {
                 Effect::PostSettlement { amount } => {
                     facts.taken = Some(amount);
+                    let beyond = amount.checked_sub(before.job.price).unwrap_or(AmountMsat::ZERO);
+                    if beyond > AmountMsat::ZERO {
+                        suspense::insert_in_tx(tx, "job", job_id.uuid(), beyond, "paid beyond the price")
+                            .await?;
+                    }
                     post_in_tx(tx, job_id, sale::settled(job_id, before.job.price, amount)?).await?;
                 }
                 Effect::PostWriteOff => {
                     post_in_tx(tx, job_id, sale::lost(job_id, before.job.price)?).await?;
+                }
+                Effect::Capture { amount } => {
+                    facts.taken = Some(amount);
+                    let account = payer(&before)?.account;
+                    post_in_tx(tx, job_id, prepaid::capture(account, job_id, amount)?).await?;
+                    give_back_in_tx(tx, &before, before.job.price.checked_sub(amount).ok()).await?;
+                }
+                Effect::Void => {
+                    post_in_tx(tx, job_id, prepaid::void(payer(&before)?.account, job_id)?).await?;
+                    give_back_in_tx(tx, &before, Some(before.job.price)).await?;
                 }
                 Effect::AppendClosing { outcome } => {
                     facts.closing = self.enqueue_closing_in_tx(tx, &before, outcome, facts.taken).await?;
@@ -157,7 +175,7 @@ impl Jobs {
     ) -> Result<Option<String>, ChangeError> {
         let Some(receipt) = before.receipt.as_deref() else { return Ok(None) };
         let amount = match outcome {
-            Outcome::Settled => taken.unwrap_or(before.job.price),
+            Outcome::Settled => taken.or(before.job.charge).unwrap_or(before.job.price),
             Outcome::Voided => AmountMsat::ZERO,
             Outcome::Lost => before.job.price,
         };
@@ -183,6 +201,25 @@ impl Jobs {
             self.signals.relay();
         }
     }
+}
+
+/// Who pays a prepaid job.
+fn payer(before: &JobRecord) -> Result<PrepaidTerms, ChangeError> {
+    let corrupt = || StoreError::Corrupt(format!("prepaid job {} has no account", before.job_id));
+    Ok(before.prepaid.ok_or_else(corrupt)?)
+}
+
+/// What was set aside and not used does not count against the key's limit any more.
+async fn give_back_in_tx(
+    tx: &mut Tx,
+    before: &JobRecord,
+    unused: Option<AmountMsat>,
+) -> Result<(), ChangeError> {
+    let (Some(unused), Some(hold)) = (unused, before.job.hold) else { return Ok(()) };
+    if unused > AmountMsat::ZERO {
+        api_keys::give_back_in_tx(tx, payer(before)?.key_id, unused, hold.accepted_at).await?;
+    }
+    Ok(())
 }
 
 /// The one transaction that ends a job in the books. The job's row is locked, and its accounts are locked behind it.

@@ -4,18 +4,26 @@
 //! [`driver`], changed only through [`jobs`] by the rules of [`domain::job`], and leaves at `rpc/get_result.rs` and
 //! `rpc/get_receipt.rs`. See README.md for the order of durable writes.
 
+pub mod access;
 pub mod adapters;
 pub mod app;
 pub mod audit_log;
+pub mod brakes;
 pub mod config;
 pub mod crash_points;
+pub mod deposits;
 pub mod domain;
 pub mod driver;
 pub mod error;
 pub mod jobs;
+pub mod models;
+pub mod operators;
 pub mod ports;
+pub mod prepaid;
+pub mod prices;
 pub mod proofs;
 pub mod quotes;
+pub mod reconcile;
 pub mod rpc;
 pub mod secrets;
 pub mod signals;

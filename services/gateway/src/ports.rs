@@ -4,7 +4,7 @@
 
 use ailayer_client::CallError;
 use ailayer_client::audit::{Appended, EntryProof, Log};
-use ailayer_client::payment::{HoldInvoice, Node, PaymentEvent};
+use ailayer_client::payment::{HoldInvoice, Journal, Node, PaymentEvent};
 use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
 use ailayer_tlog::NodeHash;
@@ -16,7 +16,7 @@ use crate::domain::release::ReleaseReason;
 /// Events in cursor order, without an end.
 pub type PaymentEvents = BoxStream<'static, Result<PaymentEvent, CallError>>;
 
-/// The Lightning node's keeper. A job's id is also its invoice's.
+/// The Lightning node's keeper. A job's id is also its invoice's, and so is a deposit's.
 #[async_trait]
 pub trait Payments: Send + Sync + 'static {
     /// Describes the node: tip, sync, identity.
@@ -33,6 +33,8 @@ pub trait Payments: Send + Sync + 'static {
     async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError>;
     /// Asks to give money back, now and whenever more comes.
     async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError>;
+    /// Sums up everything that ever came in and went out, as of one event.
+    async fn journal(&self) -> Result<Journal, CallError>;
     /// Follows the event log from after a cursor.
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError>;
 }

@@ -16,13 +16,16 @@ use ailayer_store::{Store, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::job::State;
+use crate::domain::brake::Brake;
+use crate::domain::job::{Rail, State};
 use crate::domain::keys::{Keys, token_hash};
 use crate::domain::order::{Order, OrderError, OrderLimits};
 use crate::domain::price::{Price, PriceError};
 use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::ports::{Payments, Serving};
+use crate::prices::Prices;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{self, Invoice, JobRecord};
 
@@ -68,6 +71,9 @@ pub enum QuoteError {
     /// The input cannot be stored.
     #[error("the input cannot be encoded")]
     Encode(#[from] serde_json::Error),
+    /// An operator has stopped it.
+    #[error(transparent)]
+    Brake(#[from] BrakeError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,7 +84,7 @@ pub enum QuoteError {
 pub struct QuoteSettings {
     /// The network money moves on.
     pub network: Network,
-    /// The models for sale.
+    /// The models for sale by the configuration.
     pub prices: HashMap<String, Price>,
     /// How long a quote may be paid; whole seconds.
     pub expiry: Duration,
@@ -118,6 +124,10 @@ pub struct Quotes {
     pub keys: Keys,
     /// What quotes are made by.
     pub settings: Arc<QuoteSettings>,
+    /// The prices in force.
+    pub prices: Prices,
+    /// What operators have stopped.
+    pub brakes: Brakes,
     /// The Lightning node's keeper.
     pub payments: Arc<dyn Payments>,
     /// Counts tokens.
@@ -162,13 +172,14 @@ impl Quotes {
     /// Row 1: prices the order and stores the signed quote.
     async fn offer(&self, order: &Order, body_digest: Digest) -> Result<JobRecord, QuoteError> {
         order.check(self.settings.network, &self.settings.limits)?;
-        let price = self.settings.prices.get(&order.model_name);
+        self.brakes.check(Brake::NewJobs).await?;
+        let price = self.prices.of(&order.model_name).await?;
         let price = price.ok_or_else(|| QuoteError::NotForSale(order.model_name.clone()))?;
         if jobs::count_open(self.store.pool()).await? >= u64::from(self.settings.max_open) {
             return Err(QuoteError::TooManyOpen);
         }
         let tokenized = self.count_tokens(order).await?;
-        let new = self.new_job(order, body_digest, price, tokenized).await?;
+        let new = self.new_job(order, body_digest, &price, tokenized).await?;
         if jobs::insert(&self.store, &new).await? {
             tracing::info!(job_id = %new.job_id, price_msat = new.price.msat(), "job quoted");
             self.crash_points.pass(crash_points::QUOTED).await;
@@ -219,6 +230,7 @@ impl Quotes {
             request_digest: embed_input(&order.input.texts)?,
             input_tokens,
             price: price.of(input_tokens)?,
+            rail: Rail::Hold,
             created: created_at.to_s(),
             expiry: UnixS(expiry_s),
         };

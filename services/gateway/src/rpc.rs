@@ -1,8 +1,11 @@
 //! The gRPC surface: one file a call. Protobuf stays in this room.
 
+mod account_service;
+mod admin_service;
 mod cancel_job;
 mod convert;
 mod create_quote;
+mod deposits;
 mod get_info;
 mod get_job;
 mod get_receipt;
@@ -20,20 +23,41 @@ use pb::gateway_service_server::GatewayService;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+use crate::access::Access;
 use crate::audit_log::Log;
+use crate::brakes::Brakes;
+use crate::deposits::Deposits;
 use crate::domain::keys::{Keys, token_opens};
 use crate::error::JobError;
 use crate::jobs::Jobs;
+use crate::operators::Operators;
 use crate::ports::{Payments, Serving};
+use crate::prepaid::{Prepaid, PrepaidRow};
 use crate::quotes::Quotes;
 use crate::signals::Signals;
 use crate::store::{JobRecord, jobs};
+use crate::tasks::write_ledger::LedgerHandle;
+
+pub use account_service::Accounts;
+pub use admin_service::Admin;
 
 /// Answers the gateway's calls. Cloned freely.
 #[derive(Clone)]
 pub struct Gateway {
     /// Makes quotes.
     pub quotes: Quotes,
+    /// Runs prepaid jobs.
+    pub prepaid: Prepaid,
+    /// Makes deposits.
+    pub deposits: Deposits,
+    /// Lets customers in.
+    pub access: Access,
+    /// Who operates this gateway.
+    pub operators: Operators,
+    /// What operators have stopped.
+    pub brakes: Brakes,
+    /// Writes to the ledger.
+    pub ledger: LedgerHandle<PrepaidRow>,
     /// Changes jobs.
     pub jobs: Jobs,
     /// The gateway's keys.

@@ -14,11 +14,17 @@ pub struct Signals {
     changed: broadcast::Sender<JobId>,
     drive: Arc<Notify>,
     relay: Arc<Notify>,
+    claim: Arc<Notify>,
 }
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { changed: broadcast::Sender::new(CAPACITY), drive: Arc::default(), relay: Arc::default() }
+        Self {
+            changed: broadcast::Sender::new(CAPACITY),
+            drive: Arc::default(),
+            relay: Arc::default(),
+            claim: Arc::default(),
+        }
     }
 }
 
@@ -47,6 +53,16 @@ impl Signals {
     /// Ends when there may be a closing entry to append.
     pub async fn work_to_relay(&self) {
         self.relay.notified().await;
+    }
+
+    /// There may be a deposit to claim.
+    pub fn claim(&self) {
+        self.claim.notify_one();
+    }
+
+    /// Ends when there may be a deposit to claim.
+    pub async fn work_to_claim(&self) {
+        self.claim.notified().await;
     }
 
     /// Listens to changes from now on.

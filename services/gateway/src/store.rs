@@ -2,26 +2,40 @@
 //!
 //! | module | rows |
 //! |---|---|
+//! | [`accounts`] | customers |
+//! | [`api_keys`] | their keys |
+//! | [`prices`], [`brakes`], [`adjustments`] | what operators have set and corrected |
+//! | [`deposits`] | invoices that fund balances |
+//! | [`suspense`] | money that is not known to be anybody's |
 //! | [`jobs`] | jobs: insert, look up, the invoice |
+//! | [`prepaid`] | jobs that are paid from a balance: how they begin |
 //! | [`transitions`] | one change of state with its history, by compare-and-set |
 //! | [`leases`] | which replica drives which job |
 //! | [`history`] | the states a job went through |
 //! | [`ledger`] | double entry |
 //! | [`retention`] | inputs and outputs are erased |
 
+pub mod accounts;
+pub mod adjustments;
+pub mod api_keys;
+pub mod brakes;
+pub mod deposits;
 pub mod history;
 pub mod jobs;
 pub mod leases;
 pub mod ledger;
+pub mod prepaid;
+pub mod prices;
 mod record;
 pub mod retention;
+pub mod suspense;
 pub mod transitions;
 
 use ailayer_primitives::UnixMs;
 use ailayer_store::{Migration, Store, StoreError, inbox, migration, outbox};
 use sqlx::{PgPool, Row as _};
 
-pub use record::{Invoice, JobRecord};
+pub use record::{Invoice, JobRecord, PrepaidTerms};
 /// The connections that see these tables.
 pub use sqlx::PgPool as Pool;
 
@@ -34,6 +48,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::new(2, "inbox", inbox::SCHEMA_SQL),
     Migration::new(3, "outbox", outbox::SCHEMA_SQL),
     migration!(4, "ledger", "../migrations/0004_ledger.sql"),
+    migration!(5, "accounts", "../migrations/0005_accounts.sql"),
+    migration!(6, "prepaid_jobs", "../migrations/0006_prepaid_jobs.sql"),
+    migration!(7, "operators", "../migrations/0007_operators.sql"),
+    migration!(8, "deposits", "../migrations/0008_deposits.sql"),
 ];
 
 /// Connects and brings the schema up to date.

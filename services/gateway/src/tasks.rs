@@ -1,5 +1,6 @@
 //! What runs in the background, one file a task.
 
+pub mod claim_deposits;
 pub mod drive_jobs;
 pub mod erase_results;
 pub mod expire_reservations;

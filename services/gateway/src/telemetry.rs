@@ -7,6 +7,7 @@ use std::time::Duration;
 use ailayer_client::CallError;
 use ailayer_platform::telemetry::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use ailayer_primitives::{AmountMsat, JobId};
+use uuid::Uuid;
 
 use crate::domain::job::{State, Transition};
 use crate::domain::release::ReleaseReason;
@@ -121,8 +122,9 @@ pub fn job_changed(record: &JobRecord, transition: &Transition) {
             tracing::info!(%job_id, %state, %reason, from = %transition.from, "job gives its money back");
         }
         (State::Settled, _) => {
-            SETTLED_MSAT.add(record.job.price.msat(), &[]);
-            tracing::info!(%job_id, %state, price_msat = record.job.price.msat(), "job settled");
+            let charge = record.job.charge.unwrap_or(record.job.price).msat();
+            SETTLED_MSAT.add(charge, &[]);
+            tracing::info!(%job_id, %state, rail = %record.job.rail, charge_msat = charge, "job settled");
         }
         (State::Lost, _) => {
             LOST_MSAT.add(record.job.price.msat(), &[]);
@@ -153,6 +155,11 @@ pub fn late_money(job_id: JobId, amount: AmountMsat) {
 /// A step of a job failed and will be tried again.
 pub fn step_failed(job_id: JobId, step: &'static str, error: &dyn std::error::Error) {
     tracing::warn!(%job_id, step, error = %error, "step failed, will be repeated");
+}
+
+/// A step of a deposit failed and will be tried again.
+pub fn deposit_failed(deposit_id: Uuid, step: &'static str, error: &dyn std::error::Error) {
+    tracing::warn!(%deposit_id, step, error = %error, "step failed, will be repeated");
 }
 
 /// An attempt ended for good.

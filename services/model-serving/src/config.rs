@@ -141,7 +141,7 @@ const fn default_max_items() -> usize {
 }
 
 const fn default_max_batch_rows() -> usize {
-    8
+    16
 }
 
 const fn default_max_inference_message_bytes() -> usize {

@@ -16,6 +16,7 @@ mod create_hold_invoice;
 pub mod event_codec;
 mod get_balances;
 mod get_hold_invoice;
+mod get_journal;
 mod get_node;
 mod get_payment;
 mod list_channels;
@@ -57,6 +58,10 @@ impl PaymentService for Handler {
 
     async fn get_balances(&self, _: Request<pb::GetBalancesRequest>) -> Answer<pb::GetBalancesResponse> {
         get_balances::handle(&self.app).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn get_journal(&self, _: Request<pb::GetJournalRequest>) -> Answer<pb::GetJournalResponse> {
+        get_journal::handle(&self.app).await.map(Response::new).map_err(Status::from)
     }
 
     async fn create_address(

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod events;
 pub mod hold_invoice;
 pub mod identity;
+pub mod journal;
 pub mod node_tip;
 pub mod outgoing_payment;
 mod row;

@@ -90,7 +90,7 @@ fn receipt() -> Receipt {
         usage: Usage { input_tokens: 7, rows: 2 },
         price_msat: purchase.quote.price_msat,
         rail: Rail::Hold,
-        payment_hash: purchase.payment_hash,
+        payment_hash: Some(purchase.payment_hash),
         quote_digest: purchase.quote_digest,
         attempt: 1,
         held_unix_ms: UnixMs(1_800_000_101_000),
@@ -184,7 +184,7 @@ fn a_receipt_about_something_else_is_refused() {
     assert_eq!(refused(|it| it.model.version = "2".to_owned()), AnswerError::Differs("model"));
     assert_eq!(refused(|it| it.request_digest = Digest::sha256(b"")), AnswerError::Differs("request"));
     assert_eq!(
-        refused(|it| it.payment_hash = PaymentHash(Digest::sha256(b""))),
+        refused(|it| it.payment_hash = Some(PaymentHash(Digest::sha256(b"")))),
         AnswerError::Differs("payment")
     );
     assert_eq!(refused(|it| it.quote_digest = Digest::sha256(b"")), AnswerError::Differs("quote"));

@@ -124,6 +124,12 @@ pub enum ErrorReason {
     PaymentNotFound = 26,
     /// The result's retention has ended and it was erased. NOT_FOUND.
     ResultErased = 27,
+    /// No account has that id, or it is not yours. NOT_FOUND.
+    AccountNotFound = 28,
+    /// No key has that id. NOT_FOUND.
+    KeyNotFound = 29,
+    /// No deposit has that id, or it is not yours. NOT_FOUND.
+    DepositNotFound = 30,
     /// The job, invoice or payment is not in a state that allows the call. FAILED_PRECONDITION.
     InvalidState = 40,
     /// The quote has expired. FAILED_PRECONDITION.
@@ -142,6 +148,10 @@ pub enum ErrorReason {
     BroadcastRejected = 47,
     /// The model does not load; the message says why. What served before goes on. FAILED_PRECONDITION.
     ModelNotLoadable = 48,
+    /// The account is frozen: nothing can be taken from it or set aside. FAILED_PRECONDITION.
+    AccountFrozen = 49,
+    /// The job may cost more than the caller allows. FAILED_PRECONDITION.
+    PriceTooHigh = 50,
     /// Too many requests are in flight; `google.rpc.RetryInfo` says when to come back. RESOURCE_EXHAUSTED.
     Overloaded = 60,
     /// The payer or caller holds too many open quotes or holds. RESOURCE_EXHAUSTED.
@@ -150,6 +160,12 @@ pub enum ErrorReason {
     MessageTooLarge = 62,
     /// The model does not fit what is left of the memory budget; the message has the numbers. RESOURCE_EXHAUSTED.
     MemoryBudget = 63,
+    /// The key has reached a limit of its own: requests, tokens or money. RESOURCE_EXHAUSTED.
+    KeyLimitReached = 64,
+    /// No key was sent, or it is unknown, expired or revoked. UNAUTHENTICATED.
+    KeyInvalid = 70,
+    /// The key does not allow this call. PERMISSION_DENIED.
+    NotAllowed = 71,
     /// A service that this one needs does not answer; retry later. UNAVAILABLE.
     DependencyUnavailable = 80,
     /// The Lightning node or the chain follower is not in sync yet. UNAVAILABLE.
@@ -160,6 +176,8 @@ pub enum ErrorReason {
     StorageUnavailable = 83,
     /// The model version is there but not loaded: it is being loaded, or does not load. UNAVAILABLE.
     ModelNotReady = 84,
+    /// The operator has paused this for now. UNAVAILABLE.
+    Paused = 85,
     /// The call's deadline passed. DEADLINE_EXCEEDED.
     DeadlineExceeded = 90,
     /// The model failed while running. INTERNAL.
@@ -196,6 +214,9 @@ impl ErrorReason {
             Self::BlockNotFound => "ERROR_REASON_BLOCK_NOT_FOUND",
             Self::PaymentNotFound => "ERROR_REASON_PAYMENT_NOT_FOUND",
             Self::ResultErased => "ERROR_REASON_RESULT_ERASED",
+            Self::AccountNotFound => "ERROR_REASON_ACCOUNT_NOT_FOUND",
+            Self::KeyNotFound => "ERROR_REASON_KEY_NOT_FOUND",
+            Self::DepositNotFound => "ERROR_REASON_DEPOSIT_NOT_FOUND",
             Self::InvalidState => "ERROR_REASON_INVALID_STATE",
             Self::QuoteExpired => "ERROR_REASON_QUOTE_EXPIRED",
             Self::InsufficientFunds => "ERROR_REASON_INSUFFICIENT_FUNDS",
@@ -205,15 +226,21 @@ impl ErrorReason {
             Self::PaymentFailed => "ERROR_REASON_PAYMENT_FAILED",
             Self::BroadcastRejected => "ERROR_REASON_BROADCAST_REJECTED",
             Self::ModelNotLoadable => "ERROR_REASON_MODEL_NOT_LOADABLE",
+            Self::AccountFrozen => "ERROR_REASON_ACCOUNT_FROZEN",
+            Self::PriceTooHigh => "ERROR_REASON_PRICE_TOO_HIGH",
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::TooManyOpen => "ERROR_REASON_TOO_MANY_OPEN",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
             Self::MemoryBudget => "ERROR_REASON_MEMORY_BUDGET",
+            Self::KeyLimitReached => "ERROR_REASON_KEY_LIMIT_REACHED",
+            Self::KeyInvalid => "ERROR_REASON_KEY_INVALID",
+            Self::NotAllowed => "ERROR_REASON_NOT_ALLOWED",
             Self::DependencyUnavailable => "ERROR_REASON_DEPENDENCY_UNAVAILABLE",
             Self::NotSynced => "ERROR_REASON_NOT_SYNCED",
             Self::ShuttingDown => "ERROR_REASON_SHUTTING_DOWN",
             Self::StorageUnavailable => "ERROR_REASON_STORAGE_UNAVAILABLE",
             Self::ModelNotReady => "ERROR_REASON_MODEL_NOT_READY",
+            Self::Paused => "ERROR_REASON_PAUSED",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::ModelFailed => "ERROR_REASON_MODEL_FAILED",
             Self::Internal => "ERROR_REASON_INTERNAL",
@@ -242,6 +269,9 @@ impl ErrorReason {
             "ERROR_REASON_BLOCK_NOT_FOUND" => Some(Self::BlockNotFound),
             "ERROR_REASON_PAYMENT_NOT_FOUND" => Some(Self::PaymentNotFound),
             "ERROR_REASON_RESULT_ERASED" => Some(Self::ResultErased),
+            "ERROR_REASON_ACCOUNT_NOT_FOUND" => Some(Self::AccountNotFound),
+            "ERROR_REASON_KEY_NOT_FOUND" => Some(Self::KeyNotFound),
+            "ERROR_REASON_DEPOSIT_NOT_FOUND" => Some(Self::DepositNotFound),
             "ERROR_REASON_INVALID_STATE" => Some(Self::InvalidState),
             "ERROR_REASON_QUOTE_EXPIRED" => Some(Self::QuoteExpired),
             "ERROR_REASON_INSUFFICIENT_FUNDS" => Some(Self::InsufficientFunds),
@@ -251,15 +281,21 @@ impl ErrorReason {
             "ERROR_REASON_PAYMENT_FAILED" => Some(Self::PaymentFailed),
             "ERROR_REASON_BROADCAST_REJECTED" => Some(Self::BroadcastRejected),
             "ERROR_REASON_MODEL_NOT_LOADABLE" => Some(Self::ModelNotLoadable),
+            "ERROR_REASON_ACCOUNT_FROZEN" => Some(Self::AccountFrozen),
+            "ERROR_REASON_PRICE_TOO_HIGH" => Some(Self::PriceTooHigh),
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_TOO_MANY_OPEN" => Some(Self::TooManyOpen),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),
             "ERROR_REASON_MEMORY_BUDGET" => Some(Self::MemoryBudget),
+            "ERROR_REASON_KEY_LIMIT_REACHED" => Some(Self::KeyLimitReached),
+            "ERROR_REASON_KEY_INVALID" => Some(Self::KeyInvalid),
+            "ERROR_REASON_NOT_ALLOWED" => Some(Self::NotAllowed),
             "ERROR_REASON_DEPENDENCY_UNAVAILABLE" => Some(Self::DependencyUnavailable),
             "ERROR_REASON_NOT_SYNCED" => Some(Self::NotSynced),
             "ERROR_REASON_SHUTTING_DOWN" => Some(Self::ShuttingDown),
             "ERROR_REASON_STORAGE_UNAVAILABLE" => Some(Self::StorageUnavailable),
             "ERROR_REASON_MODEL_NOT_READY" => Some(Self::ModelNotReady),
+            "ERROR_REASON_PAUSED" => Some(Self::Paused),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_MODEL_FAILED" => Some(Self::ModelFailed),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),

@@ -52,6 +52,31 @@ pub struct GetBalancesResponse {
     #[prost(uint64, tag = "7")]
     pub held_msat: u64,
 }
+/// Asks for the sums.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJournalRequest {}
+/// Tells what came in and went out over Lightning, from the service's own rows in one snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJournalResponse {
+    /// The newest event that is in the sums; every one before it is, and none behind it.
+    #[prost(uint64, tag = "1")]
+    pub cursor: u64,
+    /// What was taken of claimed hold invoices, millisatoshi.
+    #[prost(uint64, tag = "2")]
+    pub claimed_msat: u64,
+    /// What came in although no row asked for it, millisatoshi.
+    #[prost(uint64, tag = "3")]
+    pub unexpected_received_msat: u64,
+    /// What was sent, without fees, millisatoshi.
+    #[prost(uint64, tag = "4")]
+    pub sent_msat: u64,
+    /// What sending cost, millisatoshi.
+    #[prost(uint64, tag = "5")]
+    pub fees_msat: u64,
+    /// Payments that left although no row says so: their amounts are not known.
+    #[prost(uint64, tag = "6")]
+    pub unexpected_payments: u64,
+}
 /// Asks for a fresh address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAddressRequest {}
@@ -610,6 +635,33 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Sums up everything that ever came in and went out, as of one event.
+        pub async fn get_journal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetJournalResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.payment.v1.PaymentService/GetJournal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("ailayer.payment.v1.PaymentService", "GetJournal"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes a fresh on-chain address of the node's wallet.
         pub async fn create_address(
             &mut self,
@@ -939,6 +991,14 @@ pub mod payment_service_server {
             tonic::Response<super::GetBalancesResponse>,
             tonic::Status,
         >;
+        /// Sums up everything that ever came in and went out, as of one event.
+        async fn get_journal(
+            &self,
+            request: tonic::Request<super::GetJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetJournalResponse>,
+            tonic::Status,
+        >;
         /// Makes a fresh on-chain address of the node's wallet.
         async fn create_address(
             &self,
@@ -1200,6 +1260,51 @@ pub mod payment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetBalancesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.payment.v1.PaymentService/GetJournal" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetJournalSvc<T: PaymentService>(pub Arc<T>);
+                    impl<
+                        T: PaymentService,
+                    > tonic::server::UnaryService<super::GetJournalRequest>
+                    for GetJournalSvc<T> {
+                        type Response = super::GetJournalResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetJournalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PaymentService>::get_journal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetJournalSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

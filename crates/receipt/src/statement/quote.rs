@@ -20,9 +20,11 @@ pub enum Task {
 pub enum Rail {
     /// A Lightning hold invoice at the exact price.
     Hold,
+    /// A reservation on a prepaid balance: the price is a cap, and what was used is taken.
+    Prepaid,
 }
 
-/// The gateway's offer. The hold invoice's description hash is the SHA-256 of this statement's envelope.
+/// The gateway's offer. On the hold rail the invoice's description hash is the SHA-256 of this statement's envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quote {
@@ -40,13 +42,13 @@ pub struct Quote {
     pub task: Task,
     /// Canonical digest of the request ([`crate::digest`]).
     pub request_digest: Digest,
-    /// Tokens of all inputs together.
+    /// Tokens of all inputs together; prepaid: the most that may be charged for.
     pub input_tokens: u64,
-    /// The price, in millisatoshi.
+    /// The price, in millisatoshi: exact on the hold rail, the most that is taken on the prepaid one.
     pub price_msat: AmountMsat,
     /// How it is to be paid.
     pub rail: Rail,
-    /// Until when the invoice may be paid.
+    /// Until when the invoice may be paid; prepaid: when the quote was made, for it was accepted at once.
     pub expiry_unix_s: UnixS,
     /// When the quote was made.
     pub created_unix_s: UnixS,

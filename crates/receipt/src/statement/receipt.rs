@@ -47,8 +47,9 @@ pub struct Receipt {
     pub price_msat: AmountMsat,
     /// How it is paid.
     pub rail: Rail,
-    /// The held payment.
-    pub payment_hash: PaymentHash,
+    /// The held payment; there is none on the prepaid rail, whose reservation is named by the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_hash: Option<PaymentHash>,
     /// SHA-256 of the quote's envelope.
     pub quote_digest: Digest,
     /// Which attempt served the job, from 1.
@@ -70,6 +71,11 @@ impl Statement for Receipt {
         check_version(self.version)?;
         self.model.validate()?;
         check_text("execution_provider", &self.execution_provider)?;
+        if self.payment_hash.is_some() != (self.rail == Rail::Hold) {
+            return Err(StatementError::Contradiction(
+                "payment_hash is there on the hold rail, and only there",
+            ));
+        }
         check_integers(&[
             ("usage.input_tokens", self.usage.input_tokens),
             ("usage.rows", self.usage.rows),

@@ -65,6 +65,19 @@ fn bounds_hold_when_signing_too() {
     assert!(refused(fixture.gateway.sign(&closing)).contains("VOIDED"));
 }
 
+#[test]
+fn a_payment_is_named_on_the_hold_rail_and_only_there() {
+    let fixture = Fixture::new();
+    let without = Receipt { payment_hash: None, ..fixture.receipt.clone() };
+    let prepaid = Receipt { rail: Rail::Prepaid, ..without.clone() };
+    let text = json(&prepaid);
+    assert!(text.contains(r#""rail":"prepaid""#) && !text.contains("payment_hash"), "{text}");
+    assert_eq!(Receipt::parse(text.as_bytes()).unwrap(), prepaid);
+    assert!(refused::<Receipt>(&json(&without)).contains("payment_hash"));
+    let both = Receipt { rail: Rail::Prepaid, ..fixture.receipt };
+    assert!(refused::<Receipt>(&json(&both)).contains("payment_hash"));
+}
+
 proptest! {
     #[test]
     fn parsing_anything_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\":,0-9a-z.e-]{0,100}") {

@@ -1,7 +1,7 @@
 //! The ports over gRPC.
 
 use ailayer_client::audit::{Appended, EntryProof, Log};
-use ailayer_client::payment::{HoldInvoice, Node};
+use ailayer_client::payment::{HoldInvoice, Journal, Node};
 use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
 use ailayer_client::{AuditClient, CallError, PaymentClient, ServingClient};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
@@ -33,6 +33,10 @@ impl Payments for PaymentClient {
 
     async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError> {
         self.release_hold_invoice(job_id.uuid(), reason.as_str()).await
+    }
+
+    async fn journal(&self) -> Result<Journal, CallError> {
+        self.journal().await
     }
 
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {

@@ -5,11 +5,13 @@
 //! also how a restarted gateway finds its place again.
 
 mod decide;
+mod rail;
 mod state;
 mod vocabulary;
 
 use ailayer_primitives::{AmountMsat, UnixMs};
 
+pub use rail::{Rail, UnknownRail};
 pub use state::{State, UnknownState};
 pub use vocabulary::{Context, Effect, Input, Outcome, Refused, Rules, Transition};
 
@@ -18,10 +20,10 @@ use super::release::ReleaseReason;
 /// The money that is locked to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// What arrived; at least the price.
+    /// What arrived, at least the price; or what is reserved, the cap.
     pub amount: AmountMsat,
-    /// The height at which the payer's money goes back by itself.
-    pub claim_deadline_height: u32,
+    /// The height at which the payer's money goes back by itself; a reservation never does.
+    pub claim_deadline_height: Option<u32>,
     /// When the money was locked.
     pub accepted_at: UnixMs,
 }
@@ -29,10 +31,14 @@ pub struct Hold {
 /// What the rules need to know about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
+    /// How it is paid.
+    pub rail: Rail,
     /// Where it stands.
     pub state: State,
-    /// The exact price.
+    /// The quoted price: exact on the hold rail, a cap on the prepaid one.
     pub price: AmountMsat,
+    /// What will be taken, from COMPLETED on; never above the quoted price.
+    pub charge: Option<AmountMsat>,
     /// When the quote ends.
     pub expiry: UnixMs,
     /// Attempts to run the model so far.
@@ -74,9 +80,25 @@ impl Job {
             state: transition.to,
             attempt: transition.attempt.unwrap_or(self.attempt),
             hold: transition.hold.or(self.hold),
+            charge: transition.charge.or(self.charge),
             completed_at: if completes { Some(now) } else { self.completed_at },
             release_reason: transition.release_reason.or(self.release_reason),
             ..self.clone()
+        }
+    }
+
+    /// A prepaid job as it begins: the cap is reserved in the same commit, and the first attempt runs.
+    pub const fn prepaid(cap: AmountMsat, now: UnixMs) -> Self {
+        Self {
+            rail: Rail::Prepaid,
+            state: State::Running,
+            price: cap,
+            charge: None,
+            expiry: now,
+            attempt: 1,
+            hold: Some(Hold { amount: cap, claim_deadline_height: None, accepted_at: now }),
+            completed_at: None,
+            release_reason: None,
         }
     }
 

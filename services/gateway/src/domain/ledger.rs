@@ -13,6 +13,8 @@
 //! | [`verdict`] | what is answered |
 //! | [`book`] | the accounts, and one operation after the other |
 //! | [`sale`] | the end of a job on the hold rail |
+//! | [`prepaid`] | a job that is paid from a balance |
+//! | [`funding`] | money that comes in for a balance |
 //! | [`page`] | page tokens |
 //! | [`export`] | lines as CSV and as JSON |
 
@@ -21,8 +23,10 @@ pub mod amount;
 pub mod book;
 mod decide;
 pub mod export;
+pub mod funding;
 pub mod operation;
 pub mod page;
+pub mod prepaid;
 pub mod reservation;
 pub mod sale;
 pub mod verdict;

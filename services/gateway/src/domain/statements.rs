@@ -6,7 +6,7 @@ use ailayer_receipt::statement::{
 };
 use ailayer_receipt::{Envelope, EnvelopeError, GatewaySigner};
 
-use super::job::Outcome;
+use super::job::{Outcome, Rail as JobRail};
 
 /// Version of every statement.
 const VERSION: u32 = ailayer_receipt::statement::VERSION;
@@ -22,10 +22,12 @@ pub struct QuoteFacts {
     pub model: Model,
     /// Canonical digest of the input.
     pub request_digest: Digest,
-    /// Tokens of all texts together.
+    /// Tokens of all texts together, or the most that may be charged for.
     pub input_tokens: u64,
-    /// The exact price.
+    /// The exact price, or the cap.
     pub price: AmountMsat,
+    /// How it is paid.
+    pub rail: JobRail,
     /// When the quote is made.
     pub created: UnixS,
     /// When it ends.
@@ -44,10 +46,17 @@ pub fn sign_quote(signer: &GatewaySigner, facts: QuoteFacts) -> Result<Envelope,
         request_digest: facts.request_digest,
         input_tokens: facts.input_tokens,
         price_msat: facts.price,
-        rail: Rail::Hold,
+        rail: rail(facts.rail),
         expiry_unix_s: facts.expiry,
         created_unix_s: facts.created,
     })
+}
+
+const fn rail(rail: JobRail) -> Rail {
+    match rail {
+        JobRail::Hold => Rail::Hold,
+        JobRail::Prepaid => Rail::Prepaid,
+    }
 }
 
 /// What a receipt says beyond its quote.
@@ -63,8 +72,12 @@ pub struct ReceiptFacts {
     pub output_digest: Digest,
     /// Rows of the output.
     pub rows: u64,
-    /// The held payment.
-    pub payment_hash: PaymentHash,
+    /// The tokens that were read.
+    pub input_tokens: u64,
+    /// What will be taken.
+    pub charge: AmountMsat,
+    /// The held payment, on the hold rail.
+    pub payment_hash: Option<PaymentHash>,
     /// Which attempt answered.
     pub attempt: u32,
     /// When the money was locked.
@@ -75,7 +88,7 @@ pub struct ReceiptFacts {
     pub completed_at: UnixMs,
 }
 
-/// Signs a receipt: the claim of exactly the quoted price is authorised.
+/// Signs a receipt: taking the charge is authorised.
 pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envelope, EnvelopeError> {
     let quote = facts.quote;
     signer.sign(&Receipt {
@@ -86,9 +99,9 @@ pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envel
         execution_provider: facts.execution_provider,
         request_digest: quote.request_digest,
         output_digest: facts.output_digest,
-        usage: Usage { input_tokens: quote.input_tokens, rows: facts.rows },
-        price_msat: quote.price,
-        rail: Rail::Hold,
+        usage: Usage { input_tokens: facts.input_tokens, rows: facts.rows },
+        price_msat: facts.charge,
+        rail: rail(quote.rail),
         payment_hash: facts.payment_hash,
         quote_digest: facts.quote_digest,
         attempt: facts.attempt,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ailayer_client::serving::{EmbedCall, Embedded};
 use ailayer_client::{CallError, ErrorReason};
-use ailayer_primitives::{Digest, UnixMs};
+use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
 
 use super::{Driver, Next, StepError};
 use crate::domain::answer::{Answer, Row};
-use crate::domain::job::{Input, Refused, State};
+use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::order::EmbedInput;
 use crate::domain::release::ReleaseReason;
 use crate::domain::statements::{QuoteFacts, ReceiptFacts, sign_receipt};
@@ -30,19 +30,29 @@ enum Failed {
 
 impl Driver {
     pub(super) async fn run(&self, record: &JobRecord) -> Result<Next, StepError> {
-        let tip = self.tip().await;
+        let tip = if record.job.rail == Rail::Hold { self.tip().await } else { None };
         let begun = self.jobs.apply(record.job_id, Input::BeginAttempt, tip, Facts::default()).await;
         let running = match begun {
             Ok(changed) if changed.record.job.state == State::Running => changed.record,
             Ok(_) | Err(ChangeError::Refused(Refused::Stale(_))) => return Ok(Next::Again),
             Err(error) => return Err(error.into()),
         };
+        let input = self.stored_input(&running).await?;
+        self.work(&running, input).await
+    }
+
+    /// Runs the attempt that has begun, and stores what came of it.
+    pub(super) async fn work(
+        &self,
+        running: &JobRecord,
+        input: Option<EmbedInput>,
+    ) -> Result<Next, StepError> {
         let attempt = running.job.attempt;
-        match self.attempt(&running).await? {
-            Ok((answer, execution_provider)) => self.complete(&running, answer, execution_provider).await,
+        match self.attempt(running, input).await {
+            Ok((answer, execution_provider)) => self.complete(running, answer, execution_provider).await,
             Err(Failed::ForGood(reason, why)) => {
                 telemetry::attempt_failed(running.job_id, attempt, reason, &why);
-                self.apply(&running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
+                self.apply(running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
             }
             Err(Failed::ForNow(error)) => {
                 telemetry::step_failed(running.job_id, "run_model", &error);
@@ -52,12 +62,13 @@ impl Driver {
         }
     }
 
-    async fn attempt(&self, running: &JobRecord) -> Result<Result<(Answer, String), Failed>, StepError> {
-        let Some(input) = self.stored_input(running).await? else {
-            return Ok(Err(Failed::ForGood(
-                ReleaseReason::ReceiptFailed,
-                "the stored input is unusable".into(),
-            )));
+    async fn attempt(
+        &self,
+        running: &JobRecord,
+        input: Option<EmbedInput>,
+    ) -> Result<(Answer, String), Failed> {
+        let Some(input) = input else {
+            return Err(Failed::ForGood(ReleaseReason::ReceiptFailed, "the stored input is unusable".into()));
         };
         let call = EmbedCall {
             model_name: running.model.name.clone(),
@@ -68,14 +79,14 @@ impl Driver {
         // A cancellation or the end of the run limit does not wait for the model.
         let outcome = tokio::select! {
             outcome = self.serving.embed(&call) => outcome,
-            () = self.changed_since(running.job_id, running.version) => return Ok(Err(Failed::Overtaken)),
-            () = tokio::time::sleep(self.time_left(running)) => return Ok(Err(Failed::Overtaken)),
+            () = self.changed_since(running.job_id, running.version) => return Err(Failed::Overtaken),
+            () = tokio::time::sleep(self.time_left(running)) => return Err(Failed::Overtaken),
         };
-        Ok(match outcome {
+        match outcome {
             Ok(embedded) => answer_of(running, embedded),
             Err(error) if error.is_transient() => Err(Failed::ForNow(error)),
             Err(error) => Err(Failed::ForGood(reason_of(&error), error.to_string())),
-        })
+        }
     }
 
     async fn stored_input(&self, running: &JobRecord) -> Result<Option<EmbedInput>, StepError> {
@@ -98,12 +109,13 @@ impl Driver {
     ) -> Result<Next, StepError> {
         let attempt = running.job.attempt;
         let completed_at = store::now(self.pool()).await?;
-        match self.receipt(running, &answer, execution_provider, completed_at) {
+        let charge = charge(running, &answer);
+        match self.receipt(running, &answer, charge, execution_provider, completed_at) {
             Ok(receipt) => {
                 let (output, output_digest) = (answer.to_bytes(), answer.digest());
                 let answer = Some(StoredAnswer { output, output_digest, receipt });
                 let facts = Facts { answer, ..Facts::default() };
-                self.apply(running, Input::Answered { attempt }, None, facts).await
+                self.apply(running, Input::Answered { attempt, charge }, None, facts).await
             }
             Err(error) => {
                 let reason = ReleaseReason::ReceiptFailed;
@@ -117,12 +129,12 @@ impl Driver {
         &self,
         running: &JobRecord,
         answer: &Answer,
+        charge: AmountMsat,
         execution_provider: String,
         completed_at: UnixMs,
     ) -> Result<String, EnvelopeError> {
-        let missing = || EnvelopeError::Malformed("a running job without hold or invoice".to_owned());
+        let missing = || EnvelopeError::Malformed("a running job without money".to_owned());
         let hold = running.job.hold.ok_or_else(missing)?;
-        let invoice = running.invoice.as_ref().ok_or_else(missing)?;
         let facts = ReceiptFacts {
             quote: QuoteFacts {
                 job_id: running.job_id,
@@ -131,6 +143,7 @@ impl Driver {
                 request_digest: running.request_digest,
                 input_tokens: running.input_tokens,
                 price: running.job.price,
+                rail: running.job.rail,
                 created: running.created_at.to_s(),
                 expiry: running.expiry_s(),
             },
@@ -138,7 +151,9 @@ impl Driver {
             execution_provider,
             output_digest: answer.digest(),
             rows: u64::try_from(answer.rows().len()).unwrap_or(u64::MAX),
-            payment_hash: invoice.payment_hash,
+            input_tokens: answer.input_tokens(),
+            charge,
+            payment_hash: running.invoice.as_ref().map(|invoice| invoice.payment_hash),
             attempt: running.job.attempt,
             held_at: hold.accepted_at,
             started_at: running.started_at.unwrap_or(running.updated_at),
@@ -161,10 +176,23 @@ fn answer_of(running: &JobRecord, embedded: Embedded) -> Result<(Answer, String)
     });
     let answer = Answer::try_new(rows.collect())
         .map_err(|error| Failed::ForGood(ReleaseReason::ModelFailed, error.to_string()))?;
-    if answer.input_tokens() != running.input_tokens {
+    let fits = match running.job.rail {
+        Rail::Hold => answer.input_tokens() == running.input_tokens,
+        Rail::Prepaid => answer.input_tokens() <= running.input_tokens,
+    };
+    if !fits {
         return Err(changed("another number of tokens than was quoted"));
     }
     Ok((answer, embedded.model.execution_provider))
+}
+
+/// What is taken for an answer: the exact price that was held, or what was used, at most the cap.
+fn charge(running: &JobRecord, answer: &Answer) -> AmountMsat {
+    let quoted = running.job.price;
+    match running.prepaid {
+        None => quoted,
+        Some(terms) => terms.price.of(answer.input_tokens()).unwrap_or(quoted).min(quoted),
+    }
 }
 
 fn reason_of(error: &CallError) -> ReleaseReason {

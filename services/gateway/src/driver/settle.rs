@@ -7,14 +7,22 @@ use ailayer_client::ErrorReason;
 use super::{Driver, Next, StepError};
 use crate::audit_log::LogError;
 use crate::crash_points;
-use crate::domain::job::Input;
+use crate::domain::brake::Brake;
+use crate::domain::job::{Input, Rail};
 use crate::store::JobRecord;
 use crate::store::transitions::Facts;
 use crate::telemetry;
 
+/// How soon it is looked again whether claims are allowed.
+const WHILE_PAUSED: Duration = Duration::from_secs(1);
+
 impl Driver {
     /// Rows 7 and 8: the stored bytes are appended as they are, then the claim is authorised if the tip allows it.
     pub(super) async fn append_and_authorise(&self, record: &JobRecord) -> Result<Next, StepError> {
+        if let Err(error) = self.brakes.check(Brake::Claims).await {
+            telemetry::step_failed(record.job_id, "claims_paused", &error);
+            return Ok(Next::Rest(WHILE_PAUSED));
+        }
         let receipt = record.receipt.as_deref().unwrap_or_default();
         let append = self.log.append(receipt.as_bytes());
         let appended = match tokio::time::timeout(self.append_time_left(record), append).await {
@@ -24,8 +32,8 @@ impl Driver {
             Err(_elapsed) => return Ok(Next::Again),
         };
         self.crash_points.pass(crash_points::APPENDED).await;
-        // Asked for last: what counts is the tip at the moment the claim is authorised.
-        let tip = self.tip().await;
+        // Asked for last: what counts is the tip at the moment the claim is authorised. A reservation has no deadline.
+        let tip = if record.job.rail == Rail::Hold { self.tip().await } else { None };
         let facts = Facts { leaf_index: Some(appended.leaf_index), ..Facts::default() };
         self.apply(record, Input::ReceiptAppended, tip, facts).await
     }

@@ -1,9 +1,14 @@
 //! Domain to protobuf.
 
+use ailayer_platform::error::Failure;
+use ailayer_primitives::{AmountMsat, RequestId};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use uuid::Uuid;
 
 use crate::domain::job::State;
+use crate::domain::ledger::page::PageToken;
 use crate::domain::release::ReleaseReason;
+use crate::error::AccountError;
 use crate::store::JobRecord;
 use crate::store::history::JobEvent;
 
@@ -34,6 +39,48 @@ pub(super) fn job(record: &JobRecord) -> pb::Job {
         expiry_unix_s: record.expiry_s().0,
         attempts: record.job.attempt,
     }
+}
+
+/// The most items of a page where the caller names no number.
+const DEFAULT_PAGE: u32 = 100;
+/// The most a caller may ask for.
+const MAX_PAGE: u32 = 1000;
+
+/// The size of a page.
+pub(super) fn page_size(asked: u32) -> Result<u32, Failure> {
+    match asked {
+        0 => Ok(DEFAULT_PAGE),
+        1..=MAX_PAGE => Ok(asked),
+        _ => Err(Failure::invalid_field("page_size", format!("must be 0 to {MAX_PAGE}"))),
+    }
+}
+
+/// Where a list goes on; none for its first page.
+pub(super) fn page_token(text: &str) -> Result<Option<PageToken>, AccountError> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(text.parse()?)) }
+}
+
+/// The token of the next page; empty at the end.
+pub(super) fn next_page(next: Option<&PageToken>) -> String {
+    next.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A random UUID that makes a repeat known.
+pub(super) fn request_id(text: &str) -> Result<RequestId, Failure> {
+    let id: Option<RequestId> = text.parse().ok();
+    let id = id.filter(|id| id.uuid().get_version_num() == 4);
+    id.ok_or_else(|| Failure::invalid_field("request_id", "must be a random UUID (version 4)"))
+}
+
+/// A UUID of ours. One that is malformed names nothing: it is looked up as one that nobody has.
+pub(super) fn id(text: &str) -> Uuid {
+    Uuid::try_parse(text).unwrap_or(Uuid::max())
+}
+
+/// An amount of money above zero.
+pub(super) fn amount(field: &str, msat: u64) -> Result<AmountMsat, Failure> {
+    let amount = AmountMsat::try_new(msat).ok().filter(|amount| *amount > AmountMsat::ZERO);
+    amount.ok_or_else(|| Failure::invalid_field(field, "must be more than 0 msat and at most all bitcoin"))
 }
 
 /// The job as it was after one of its changes.

@@ -1,12 +1,13 @@
 //! `GetResult`: the answer of a settled job, checked against its digest once more.
 
+use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 
 use super::{Answer, Gateway};
 use crate::domain::answer::Answer as JobAnswer;
 use crate::domain::job::State;
 use crate::error::JobError;
-use crate::store::jobs;
+use crate::store::{JobRecord, jobs};
 
 pub(super) async fn get_result(
     gateway: &Gateway,
@@ -16,21 +17,29 @@ pub(super) async fn get_result(
     if record.job.state != State::Settled {
         return Err(JobError::ResultNotReady(record.job.state).into());
     }
-    let stored = jobs::output(gateway.jobs.store().pool(), record.job_id).await.map_err(JobError::from)?;
+    let (embed, output_digest) = stored_answer(gateway, &record).await?;
+    Ok(pb::GetResultResponse {
+        output_digest: output_digest.to_vec(),
+        result: Some(pb::get_result_response::Result::Embed(embed)),
+    })
+}
+
+/// The stored answer of a settled job with its digest, which must be the receipt's.
+pub(super) async fn stored_answer(
+    gateway: &Gateway,
+    record: &JobRecord,
+) -> Result<(pb::EmbedResult, Digest), JobError> {
+    let stored = jobs::output(gateway.jobs.store().pool(), record.job_id).await?;
     let stored = stored.ok_or(JobError::ResultErased)?;
     let damaged = |what: String| JobError::Verification { job_id: record.job_id, what };
     let answer = JobAnswer::from_bytes(&stored).map_err(|error| damaged(error.to_string()))?;
     if Some(answer.digest()) != record.output_digest {
-        return Err(damaged("the stored answer has another digest than its receipt".to_owned()).into());
+        return Err(damaged("the stored answer has another digest than its receipt".to_owned()));
     }
     let embeddings = answer.rows().iter().map(|row| pb::Embedding {
         values: row.values.clone(),
         input_tokens: row.input_tokens,
         truncated: row.truncated,
     });
-    let result = pb::EmbedResult { embeddings: embeddings.collect() };
-    Ok(pb::GetResultResponse {
-        output_digest: answer.digest().to_vec(),
-        result: Some(pb::get_result_response::Result::Embed(result)),
-    })
+    Ok((pb::EmbedResult { embeddings: embeddings.collect() }, answer.digest()))
 }

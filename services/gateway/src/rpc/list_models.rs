@@ -14,9 +14,10 @@ const EMBEDDING: &str = "embedding";
 pub(super) async fn list_models(gateway: &Gateway) -> Answer<pb::ListModelsResponse> {
     let models = gateway.serving.list_models().await.map_err(|error| call_failure("model-serving", error))?;
     let settings = &gateway.quotes.settings;
+    let prices = gateway.quotes.prices.all().await?;
     let offers = models.into_iter().filter(|model| model.kind == EMBEDDING).filter_map(|model| {
-        let price = settings.prices.get(&model.name)?;
-        Some(offer(model, price, settings))
+        let in_force = prices.get(&model.name)?;
+        Some(offer(model, &in_force.price, settings))
     });
     Ok(pb::ListModelsResponse { models: offers.collect() })
 }

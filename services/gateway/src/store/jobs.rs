@@ -48,7 +48,7 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms,
             invoice_expiry_s, state, updated_unix_ms, wake_unix_ms)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'QUOTED', $13, $14)
-         on conflict (request_id) do nothing",
+         on conflict (request_id) where account_id is null do nothing",
     )
     .bind(new.job_id.uuid())
     .bind(new.request_id.uuid())
@@ -94,9 +94,13 @@ pub async fn by_id(pool: &PgPool, job_id: JobId) -> Result<Option<JobRecord>, St
     row.as_ref().map(JobRecord::read).transpose()
 }
 
-/// Looks a job up by the buyer's idempotency key.
+/// Looks a job up by the idempotency key of a buyer without an account.
 pub async fn by_request_id(pool: &PgPool, request_id: RequestId) -> Result<Option<JobRecord>, StoreError> {
-    let query = sqlx::query(concat!("select ", job_columns!(), " from jobs where request_id = $1"));
+    let query = sqlx::query(concat!(
+        "select ",
+        job_columns!(),
+        " from jobs where request_id = $1 and account_id is null"
+    ));
     let row = query.bind(request_id.uuid()).fetch_optional(pool).await?;
     row.as_ref().map(JobRecord::read).transpose()
 }

@@ -8,7 +8,10 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::{corrupt, from_bigint};
+use crate::domain::api_key::KeyId;
 use crate::domain::job::{Hold, Job};
+use crate::domain::ledger::CustomerId;
+use crate::domain::price::Price;
 
 /// What [`JobRecord::read`] reads.
 macro_rules! job_columns {
@@ -17,7 +20,8 @@ macro_rules! job_columns {
          input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms, invoice_expiry_s, state, version,
          updated_unix_ms, bolt11, payment_hash, held_amount_msat, claim_deadline_height, accepted_unix_ms, attempt,
          started_unix_ms, output_digest, receipt, completed_unix_ms, leaf_index, release_reason, closing,
-         closing_leaf_index, erased_unix_ms, unix_ms() as now_unix_ms"
+         closing_leaf_index, erased_unix_ms, rail, account_id, key_id, per_call_msat, per_token_msat, charge_msat,
+         unix_ms() as now_unix_ms"
     };
 }
 pub(super) use job_columns;
@@ -29,6 +33,17 @@ pub struct Invoice {
     pub bolt11: String,
     /// Its payment hash.
     pub payment_hash: PaymentHash,
+}
+
+/// Who pays a prepaid job, and by which prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrepaidTerms {
+    /// Whose balance.
+    pub account: CustomerId,
+    /// The key it was ordered with.
+    pub key_id: KeyId,
+    /// The prices in force when it was quoted.
+    pub price: Price,
 }
 
 /// A job's row.
@@ -52,7 +67,9 @@ pub struct JobRecord {
     pub input_tokens: u64,
     /// The exact text of the signed quote.
     pub quote: String,
-    /// How long the invoice may be paid, seconds from its making.
+    /// Who pays it, if it is paid from a balance.
+    pub prepaid: Option<PrepaidTerms>,
+    /// How long the invoice may be paid, seconds from its making; 0 where there is none.
     pub invoice_expiry_s: u32,
     /// The invoice, once it is stored.
     pub invoice: Option<Invoice>,
@@ -100,7 +117,8 @@ impl JobRecord {
             request_digest: digest(row, "request_digest")?,
             input_tokens: from_bigint(row.try_get("input_tokens")?, "input_tokens")?,
             quote: row.try_get("quote")?,
-            invoice_expiry_s: count(row, "invoice_expiry_s")?,
+            prepaid: read_prepaid(row)?,
+            invoice_expiry_s: optional_count(row, "invoice_expiry_s")?.unwrap_or(0),
             invoice: read_invoice(row)?,
             started_at: time(row, "started_unix_ms")?,
             output_digest: optional_digest(row, "output_digest")?,
@@ -119,9 +137,12 @@ impl JobRecord {
 fn read_job(row: &PgRow) -> Result<Job, StoreError> {
     let state: String = row.try_get("state")?;
     let release_reason: Option<String> = row.try_get("release_reason")?;
+    let rail: String = row.try_get("rail")?;
     Ok(Job {
+        rail: rail.parse().map_err(|error| corrupt("rail")(&error))?,
         state: state.parse().map_err(|error| corrupt("state")(&error))?,
         price: amount(row, "price_msat")?.ok_or_else(|| StoreError::Corrupt("no price".to_owned()))?,
+        charge: amount(row, "charge_msat")?,
         expiry: required_time(row, "expiry_unix_ms")?,
         attempt: count(row, "attempt")?,
         hold: read_hold(row)?,
@@ -133,15 +154,21 @@ fn read_job(row: &PgRow) -> Result<Job, StoreError> {
 }
 
 fn read_hold(row: &PgRow) -> Result<Option<Hold>, StoreError> {
-    let parts = (
-        amount(row, "held_amount_msat")?,
-        unsigned(row, "claim_deadline_height")?,
-        time(row, "accepted_unix_ms")?,
-    );
-    let (Some(amount), Some(height), Some(accepted_at)) = parts else { return Ok(None) };
-    let claim_deadline_height =
-        u32::try_from(height).map_err(|error| corrupt("claim_deadline_height")(&error))?;
+    let parts = amount(row, "held_amount_msat")?.zip(time(row, "accepted_unix_ms")?);
+    let Some((amount, accepted_at)) = parts else { return Ok(None) };
+    let height = unsigned(row, "claim_deadline_height")?.map(u32::try_from).transpose();
+    let claim_deadline_height = height.map_err(|error| corrupt("claim_deadline_height")(&error))?;
     Ok(Some(Hold { amount, claim_deadline_height, accepted_at }))
+}
+
+fn read_prepaid(row: &PgRow) -> Result<Option<PrepaidTerms>, StoreError> {
+    let ids: (Option<Uuid>, Option<Uuid>) = (row.try_get("account_id")?, row.try_get("key_id")?);
+    let prices = (amount(row, "per_call_msat")?, amount(row, "per_token_msat")?);
+    let ((Some(account), Some(key)), (Some(per_call), Some(per_token))) = (ids, prices) else {
+        return Ok(None);
+    };
+    let (account, key_id) = (CustomerId::new(account), KeyId(key));
+    Ok(Some(PrepaidTerms { account, key_id, price: Price { per_call, per_token } }))
 }
 
 fn read_invoice(row: &PgRow) -> Result<Option<Invoice>, StoreError> {
@@ -158,6 +185,11 @@ fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
 fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = row.try_get(column)?;
     value.map(|value| from_bigint(value, column)).transpose()
+}
+
+fn optional_count(row: &PgRow, column: &str) -> Result<Option<u32>, StoreError> {
+    let value: Option<i32> = row.try_get(column)?;
+    value.map(|value| u32::try_from(value).map_err(|error| corrupt(column)(&error))).transpose()
 }
 
 fn count(row: &PgRow, column: &str) -> Result<u32, StoreError> {

@@ -55,7 +55,8 @@ pub async fn write_in_tx(
             output = coalesce($15, output), output_digest = coalesce($16, output_digest),
             receipt = coalesce($17, receipt), leaf_index = coalesce($18, leaf_index),
             taken_msat = coalesce($19, taken_msat), closing = coalesce($20, closing),
-            input = case when $4 = 'RELEASING' then null else input end
+            charge_msat = $21,
+            input = case when $4 in ('RELEASING', 'FAILED', 'CANCELED', 'EXPIRED') then null else input end
          where job_id = $1 and state = $2 and version = $3",
     )
     .bind(before.job_id.uuid())
@@ -67,7 +68,7 @@ pub async fn write_in_tx(
     .bind(wake(&job, before.now))
     .bind(i32::try_from(job.attempt).unwrap_or(i32::MAX))
     .bind(hold.map(|hold| hold.amount.to_i64()))
-    .bind(hold.map(|hold| i64::from(hold.claim_deadline_height)))
+    .bind(hold.and_then(|hold| hold.claim_deadline_height).map(i64::from))
     .bind(hold.map(|hold| ms(hold.accepted_at)))
     .bind(started_at.map(ms))
     .bind(job.completed_at.map(ms))
@@ -78,6 +79,7 @@ pub async fn write_in_tx(
     .bind(facts.leaf_index.map(to_bigint))
     .bind(facts.taken.map(AmountMsat::to_i64))
     .bind(facts.closing.as_deref())
+    .bind(job.charge.map(AmountMsat::to_i64))
     .execute(&mut **tx)
     .await?;
     if written.rows_affected() == 0 {

@@ -12,6 +12,9 @@ use ailayer_store::{StoreError, Tx, inbox};
 use futures::StreamExt as _;
 use thiserror::Error;
 
+use crate::crash_points;
+use crate::deposits::{BookError, Booked, Deposits};
+use crate::domain::deposit::DepositEvent;
 use crate::domain::job::{Effect, Hold, Input, Refused};
 use crate::domain::release::ReleaseReason;
 use crate::jobs::{ChangeError, Changed, Jobs};
@@ -43,6 +46,8 @@ enum Interrupted {
 pub struct FollowPayments {
     /// Changes jobs.
     pub jobs: Jobs,
+    /// Books deposits.
+    pub deposits: Deposits,
     /// Where events come from.
     pub payments: Arc<dyn Payments>,
     /// Wakes the drivers.
@@ -105,10 +110,7 @@ impl FollowPayments {
                 self.signals.drive();
                 Ok(())
             }
-            Err(ChangeError::Unknown(_)) => {
-                tracing::debug!(%job_id, event = name, "event about an invoice that is no job's");
-                Ok(tx.commit().await.map_err(StoreError::from)?)
-            }
+            Err(ChangeError::Unknown(_)) => self.book(tx, &event, name, invoice).await,
             Err(error @ (ChangeError::Refused(_) | ChangeError::Sale(_) | ChangeError::NotPosted(..))) => {
                 // Noted and passed over: waiting here would stop every other job's events.
                 drop(tx);
@@ -119,11 +121,56 @@ impl FollowPayments {
         }
     }
 
+    /// An event about an invoice that is no job's: a deposit's, or nobody's.
+    async fn book(
+        &self,
+        mut tx: Tx,
+        event: &PaymentEvent,
+        name: &'static str,
+        invoice: &HoldInvoice,
+    ) -> Result<(), Interrupted> {
+        let id = invoice.invoice_id;
+        let booked = match deposit_event(&event.kind) {
+            None => Ok(Booked::NotOurs),
+            Some(event) => self.deposits.book_in_tx(&mut tx, id, event).await,
+        };
+        match booked {
+            Ok(Booked::Done) => {
+                tx.commit().await.map_err(StoreError::from)?;
+                if matches!(event.kind, EventKind::HoldInvoiceClaimed(_)) {
+                    self.deposits.crash_points.pass(crash_points::DEPOSIT_CREDITED).await;
+                }
+                self.signals.claim();
+                Ok(())
+            }
+            Ok(Booked::GiveBack) => {
+                drop(tx);
+                telemetry::late_money(JobId::new(id), invoice.accepted_amount);
+                self.released(JobId::new(id), ReleaseReason::QuoteExpired).await?;
+                self.note(event).await
+            }
+            Ok(Booked::NotOurs) => {
+                tracing::debug!(invoice_id = %id, event = name, "event about an invoice that is none of ours");
+                Ok(tx.commit().await.map_err(StoreError::from)?)
+            }
+            Err(BookError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                drop(tx);
+                telemetry::contradiction(JobId::new(id), name, &error);
+                self.note(event).await
+            }
+        }
+    }
+
     /// Has late money given back before its event is noted, so that no crash can come between.
     async fn give_back(&self, changed: &Changed, invoice: &HoldInvoice) -> Result<(), CallError> {
         let job_id = changed.record.job_id;
         telemetry::late_money(job_id, invoice.accepted_amount);
         let reason = changed.record.job.release_reason.unwrap_or(ReleaseReason::QuoteExpired);
+        self.released(job_id, reason).await
+    }
+
+    async fn released(&self, job_id: JobId, reason: ReleaseReason) -> Result<(), CallError> {
         match self.payments.release(job_id, reason).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_transient() => Err(error),
@@ -174,7 +221,7 @@ fn input_of(kind: &EventKind) -> Option<(&'static str, &HoldInvoice, Input)> {
         EventKind::HoldInvoiceAccepted(invoice) => {
             let hold = Hold {
                 amount: invoice.accepted_amount,
-                claim_deadline_height: invoice.claim_deadline_height,
+                claim_deadline_height: Some(invoice.claim_deadline_height),
                 accepted_at: invoice.accepted_at,
             };
             ("hold_invoice_accepted", invoice, Input::HoldAccepted(hold))
@@ -186,6 +233,19 @@ fn input_of(kind: &EventKind) -> Option<(&'static str, &HoldInvoice, Input)> {
         EventKind::HoldInvoiceReleased(invoice) => ("hold_invoice_released", invoice, Input::HoldReleased),
         EventKind::HoldInvoiceLost(invoice) => ("hold_invoice_lost", invoice, Input::HoldLost),
         EventKind::HoldInvoiceExpired(invoice) => ("hold_invoice_expired", invoice, Input::HoldExpired),
+        EventKind::PaymentEnded(_)
+        | EventKind::ChannelReady(_)
+        | EventKind::ChannelClosed(_)
+        | EventKind::Unknown => return None,
+    })
+}
+
+fn deposit_event(kind: &EventKind) -> Option<DepositEvent> {
+    Some(match kind {
+        EventKind::HoldInvoiceAccepted(_) => DepositEvent::Accepted,
+        EventKind::HoldInvoiceClaimed(invoice) => DepositEvent::Claimed { taken: invoice.accepted_amount },
+        EventKind::HoldInvoiceReleased(_) | EventKind::HoldInvoiceLost(_) => DepositEvent::Returned,
+        EventKind::HoldInvoiceExpired(_) => DepositEvent::Expired,
         EventKind::PaymentEnded(_)
         | EventKind::ChannelReady(_)
         | EventKind::ChannelClosed(_)

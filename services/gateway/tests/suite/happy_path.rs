@@ -37,7 +37,7 @@ async fn a_paid_job_is_served_logged_settled_and_closed() {
     let envelope = Envelope::parse(&answer.receipt).unwrap();
     let receipt: Receipt = envelope.open(&key).unwrap();
     assert_eq!(receipt.output_digest.to_vec(), result.output_digest);
-    assert_eq!(receipt.payment_hash.0.to_vec(), bought.0.payment_hash);
+    assert_eq!(receipt.payment_hash.unwrap().0.to_vec(), bought.0.payment_hash);
     assert_eq!(receipt.quote_digest, Envelope::parse(&bought.0.quote).unwrap().digest());
     assert_eq!((receipt.attempt, receipt.usage.rows, receipt.usage.input_tokens), (1, 2, 7));
     assert!(receipt.held_unix_ms <= receipt.started_unix_ms);

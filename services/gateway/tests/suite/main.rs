@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod accounts;
 mod crashes;
+mod customer;
+mod deposits;
 mod events;
 mod failures;
 mod fakes;
@@ -10,6 +13,8 @@ mod happy_path;
 mod idempotency;
 mod input;
 mod ledger;
+mod operators;
+mod prepaid;
 mod receipts;
 mod replicas;
 mod retention;

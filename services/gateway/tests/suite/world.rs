@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use ailayer_devnet::Postgres;
 use ailayer_gateway::app::{App, Ports, Settings};
 use ailayer_gateway::crash_points::CrashPoints;
+use ailayer_gateway::domain::api_key::hash;
 use ailayer_gateway::domain::job::{Rules, State};
 use ailayer_gateway::domain::keys::{Keys, Master};
 use ailayer_gateway::domain::ledger::{Asset, HouseKind};
 use ailayer_gateway::domain::order::OrderLimits;
 use ailayer_gateway::domain::price::Price;
+use ailayer_gateway::operators::Operators;
 use ailayer_gateway::quotes::QuoteSettings;
-use ailayer_gateway::rpc::Gateway;
+use ailayer_gateway::rpc::{Accounts, Admin, Gateway};
 use ailayer_gateway::store::{self, JobRecord, jobs, ledger};
 use ailayer_platform::error::{ErrorReason, reason_of};
 use ailayer_platform::health::Health;
@@ -69,9 +71,24 @@ pub fn settings() -> Settings {
         result_retention: Duration::from_secs(3600),
         max_running_jobs: 8,
         max_watchers: 4,
+        operators: Operators::new(
+            ["alice", "bob"].map(|name| (name.to_owned(), hash(&operator_key(name)))).to_vec(),
+        ),
         log_key: None,
         crash_points: CrashPoints::default(),
     }
+}
+
+/// The key of an operator of this world.
+pub fn operator_key(name: &str) -> String {
+    format!("key of {name}")
+}
+
+/// A request with a key in its header.
+pub fn with_key<T>(key: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    request
 }
 
 impl World {
@@ -126,6 +143,11 @@ impl World {
 
     pub async fn record(&self, job_id: JobId) -> JobRecord {
         jobs::by_id(self.store.pool(), job_id).await.unwrap().unwrap()
+    }
+
+    /// The database's clock, Unix milliseconds.
+    pub async fn record_clock(&self) -> u64 {
+        store::now(self.store.pool()).await.unwrap().0
     }
 
     pub async fn state(&self, job_id: JobId) -> State {
@@ -254,6 +276,24 @@ impl Process {
         let call =
             |gateway: Gateway| async move { gateway.get_info(Request::new(pb::GetInfoRequest {})).await };
         self.on_runtime(call).await.map(tonic::Response::into_inner)
+    }
+
+    /// A call of a customer.
+    pub async fn as_customer<T, F>(&self, call: impl FnOnce(Accounts) -> F) -> T
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.on_runtime(|gateway| call(Accounts(gateway))).await
+    }
+
+    /// A call of an operator.
+    pub async fn as_operator<T, F>(&self, call: impl FnOnce(Admin) -> F) -> T
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.on_runtime(|gateway| call(Admin(gateway))).await
     }
 
     pub async fn models(&self) -> Result<Vec<pb::ModelOffer>, Status> {

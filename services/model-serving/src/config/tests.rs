@@ -52,7 +52,7 @@ fn an_unknown_key_is_refused_and_the_repository_is_required() {
     assert!(unknown.contains("max_itms"), "{unknown}");
     let missing = load("[model-serving]\n").unwrap_err().to_string();
     assert!(missing.contains("repository"), "{missing}");
-    assert_eq!(load("[model-serving]\nrepository = \"x\"\n").unwrap().max_batch_rows, 8);
+    assert_eq!(load("[model-serving]\nrepository = \"x\"\n").unwrap().max_batch_rows, 16);
 }
 
 #[test]

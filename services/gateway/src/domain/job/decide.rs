@@ -2,13 +2,17 @@
 
 use ailayer_primitives::AmountMsat;
 
-use super::{Context, Effect, Hold, Input, Job, Outcome, Refused, State, Transition};
+use super::{Context, Effect, Hold, Input, Job, Outcome, Rail, Refused, State, Transition};
 use crate::domain::release::ReleaseReason;
 
 impl Job {
     /// Decides what `input` does to this job. Never moves out of a terminal state, never releases from
     /// TAKING, and authorises a claim only when the receipt is stored and logged.
     pub fn decide(&self, input: Input, context: &Context) -> Result<Transition, Refused> {
+        if self.rail == Rail::Prepaid && input.is_of_payment() {
+            // There is no invoice that such an event could be about.
+            return Err(Refused::Contradiction(self.state));
+        }
         match input {
             Input::HoldAccepted(hold) => Ok(self.accept(hold, context)),
             Input::HoldExpired => Ok(self.release_from(&[State::Quoted], ReleaseReason::QuoteExpired)),
@@ -22,7 +26,7 @@ impl Job {
                 self.require_attempt(attempt)?;
                 Ok(self.release(reason))
             }
-            Input::Answered { attempt } => self.complete(attempt, context),
+            Input::Answered { attempt, charge } => self.complete(attempt, charge, context),
             Input::ReceiptAppended => self.authorise_claim(context),
             Input::AppendRefused => match self.state {
                 State::Completed => Ok(self.release(ReleaseReason::ReceiptFailed)),
@@ -133,16 +137,21 @@ impl Job {
         }
     }
 
-    fn complete(&self, attempt: u32, context: &Context) -> Result<Transition, Refused> {
+    fn complete(&self, attempt: u32, charge: AmountMsat, context: &Context) -> Result<Transition, Refused> {
         self.require_attempt(attempt)?;
+        if charge > self.price {
+            return Err(Refused::AboveQuote);
+        }
         if self.run_time_is_over(context) {
             return Ok(self.release(ReleaseReason::RunLimit));
         }
-        Ok(Transition { effects: vec![Effect::AppendReceipt], ..self.to(State::Completed) })
+        let effects = vec![Effect::AppendReceipt];
+        Ok(Transition { charge: Some(charge), effects, ..self.to(State::Completed) })
     }
 
     fn authorise_claim(&self, context: &Context) -> Result<Transition, Refused> {
         match self.state {
+            State::Completed if self.has_receipt() && self.rail == Rail::Prepaid => Ok(self.capture()),
             State::Completed if self.has_receipt() => {
                 let tip = context.tip_height.ok_or(Refused::TipUnknown)?;
                 if !self.claim_is_safe(tip, context) {
@@ -155,14 +164,23 @@ impl Job {
         }
     }
 
+    /// Row 8 of a prepaid job: the capture is our own, so it happens with the decision.
+    fn capture(&self) -> Transition {
+        let amount = self.charge.unwrap_or(self.price);
+        let outcome = Outcome::Settled;
+        let effects = vec![Effect::Capture { amount }, Effect::AppendClosing { outcome }];
+        Transition { effects, ..self.to(State::Settled) }
+    }
+
     fn confirm_release(&self) -> Transition {
         let (State::Releasing, Some(reason)) = (self.state, self.release_reason) else { return self.stay() };
-        let effects = if self.has_receipt() {
-            vec![Effect::AppendClosing { outcome: Outcome::Voided }]
-        } else {
-            Vec::new()
-        };
-        Transition { effects, ..self.to(reason.terminal_state()) }
+        Transition { effects: self.voided(), ..self.to(reason.terminal_state()) }
+    }
+
+    /// The closing entry that a receipt is owed whose money went back.
+    fn voided(&self) -> Vec<Effect> {
+        let closing = Effect::AppendClosing { outcome: Outcome::Voided };
+        if self.has_receipt() { vec![closing] } else { Vec::new() }
     }
 
     fn write_off(&self) -> Transition {
@@ -174,10 +192,16 @@ impl Job {
         if states.contains(&self.state) { self.release(reason) } else { self.stay() }
     }
 
-    /// To RELEASING; callers have checked that the state is releasable, and this checks again.
+    /// To RELEASING, or for a prepaid job straight to its end; callers have checked that the state is releasable, and this
+    /// checks again.
     fn release(&self, reason: ReleaseReason) -> Transition {
         if !self.state.is_releasable() {
             return self.stay();
+        }
+        if self.rail == Rail::Prepaid {
+            let effects = std::iter::once(Effect::Void).chain(self.voided()).collect();
+            let to = self.to(reason.terminal_state());
+            return Transition { release_reason: Some(reason), effects, ..to };
         }
         let effects = vec![Effect::ReleaseInvoice { reason }];
         Transition { release_reason: Some(reason), effects, ..self.to(State::Releasing) }
@@ -198,6 +222,7 @@ impl Job {
             to,
             attempt: None,
             hold: None,
+            charge: None,
             release_reason: None,
             effects: Vec::new(),
         }
@@ -221,10 +246,11 @@ impl Job {
         context.now.0 >= completed_at.0.saturating_add(context.rules.append_timeout_ms)
     }
 
-    /// `tip <= claim_deadline - margin`.
+    /// `tip <= claim_deadline - margin`; always for money that has no deadline.
     fn claim_is_safe(&self, tip: u32, context: &Context) -> bool {
         let Some(hold) = self.hold else { return false };
-        tip.checked_add(context.rules.claim_margin_blocks)
-            .is_some_and(|height| height <= hold.claim_deadline_height)
+        hold.claim_deadline_height.is_none_or(|deadline| {
+            tip.checked_add(context.rules.claim_margin_blocks).is_some_and(|height| height <= deadline)
+        })
     }
 }

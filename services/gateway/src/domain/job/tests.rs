@@ -20,7 +20,7 @@ fn inputs() -> [Input; 15] {
         Input::BeginAttempt,
         Input::AttemptFailed { attempt: 1, reason: ReleaseReason::ModelFailed },
         Input::AttemptFailed { attempt: 9, reason: ReleaseReason::ModelFailed },
-        Input::Answered { attempt: 1 },
+        Input::Answered { attempt: 1, charge: amount(1070) },
         Input::ReceiptAppended,
         Input::AppendRefused,
         Input::ReleaseConfirmed,
@@ -32,7 +32,7 @@ fn amount(msat: u64) -> AmountMsat {
 }
 
 fn hold(msat: u64, accepted_ms: u64) -> Hold {
-    Hold { amount: amount(msat), claim_deadline_height: DEADLINE, accepted_at: UnixMs(accepted_ms) }
+    Hold { amount: amount(msat), claim_deadline_height: Some(DEADLINE), accepted_at: UnixMs(accepted_ms) }
 }
 
 fn context(now: u64, tip_height: Option<u32>) -> Context {
@@ -45,8 +45,10 @@ fn job(state: State) -> Job {
     let never_held = reached(&[State::Quoted, State::Releasing, State::Expired, State::Canceled]);
     let completed = reached(&[State::Completed, State::Taking, State::Settled, State::Lost, State::Failed]);
     Job {
+        rail: Rail::Hold,
         state,
         price: amount(1070),
+        charge: completed.then_some(amount(1070)),
         expiry: EXPIRY,
         attempt: if never_held || state == State::Held { 0 } else { 1 },
         hold: if never_held { None } else { Some(hold(1070, 1_000)) },
@@ -65,7 +67,7 @@ fn stays(state: State, effects: Vec<Effect>) -> Result<Transition, Refused> {
 }
 
 fn moves(from: State, to: State, effects: Vec<Effect>) -> Result<Transition, Refused> {
-    Ok(Transition { from, to, attempt: None, hold: None, release_reason: None, effects })
+    Ok(Transition { from, to, attempt: None, hold: None, charge: None, release_reason: None, effects })
 }
 
 fn releases(from: State, reason: ReleaseReason) -> Result<Transition, Refused> {
@@ -116,7 +118,10 @@ fn expected(state: State, input: Input) -> Result<Transition, Refused> {
         (Input::BeginAttempt, _) => Err(Refused::Stale(state)),
         (Input::AttemptFailed { attempt: 1, reason }, Running) => releases(Running, reason),
         (Input::AttemptFailed { .. }, _) => Err(Refused::Stale(state)),
-        (Input::Answered { .. }, Running) => moves(Running, Completed, vec![Effect::AppendReceipt]),
+        (Input::Answered { charge, .. }, Running) => {
+            let moved = moves(Running, Completed, vec![Effect::AppendReceipt])?;
+            Ok(Transition { charge: Some(charge), ..moved })
+        }
         (Input::Answered { .. }, _) => Err(Refused::Stale(state)),
         (Input::ReceiptAppended, Completed) => moves(Completed, Taking, vec![Effect::ClaimInvoice]),
         (Input::ReceiptAppended, Taking) => stays(Taking, vec![]),
@@ -168,7 +173,7 @@ fn the_run_limit_counts_from_the_hold() {
         assert!(job(state).decide(Input::BeginAttempt, &just).unwrap().is_change());
         assert_eq!(job(state).decide(Input::BeginAttempt, &over), releases(state, ReleaseReason::RunLimit));
     }
-    let answered = Input::Answered { attempt: 1 };
+    let answered = Input::Answered { attempt: 1, charge: amount(1070) };
     assert_eq!(job(State::Running).decide(answered, &just).unwrap().to, State::Completed);
     assert_eq!(
         job(State::Running).decide(answered, &over),
@@ -245,7 +250,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         (1_000u64..1_200, 0u64..800_000).prop_map(|(msat, at)| Input::HoldAccepted(hold(msat, at))),
         prop::sample::select(inputs()[2..].to_vec()),
         (0u32..4, reasons).prop_map(|(attempt, reason)| Input::AttemptFailed { attempt, reason }),
-        (0u32..4).prop_map(|attempt| Input::Answered { attempt }),
+        (0u32..4, 0u64..1_100).prop_map(|(attempt, msat)| Input::Answered { attempt, charge: amount(msat) }),
     ]
 }
 
@@ -277,6 +282,7 @@ proptest! {
                     Effect::AppendClosing { .. } => closings += 1,
                     Effect::RunModel { .. } => prop_assert!(job.state.is_releasable()),
                     Effect::AppendReceipt => prop_assert_eq!(transition.to, State::Completed),
+                    Effect::Capture { .. } | Effect::Void => prop_assert!(false, "nothing is reserved"),
                 }
             }
             if job.state.is_terminal() {
@@ -287,6 +293,7 @@ proptest! {
             }
             let after = job.after(&transition, context.now);
             prop_assert!(after.attempt >= job.attempt);
+            prop_assert!(after.charge.is_none_or(|charge| charge <= after.price));
             prop_assert!(job.release_reason.is_none() || after.release_reason == job.release_reason);
             prop_assert!(job.completed_at.is_none() || after.completed_at == job.completed_at);
             job = after;
@@ -296,5 +303,103 @@ proptest! {
         prop_assert_eq!(settlements == 1, job.state == State::Settled);
         prop_assert_eq!(write_offs == 1, job.state == State::Lost);
         prop_assert!(!job.state.is_terminal() || job.has_receipt() == (closings == 1));
+    }
+}
+
+/// A prepaid job as its history would have left it.
+fn prepaid(state: State) -> Job {
+    let completed = [State::Completed, State::Settled].contains(&state);
+    Job {
+        state,
+        charge: completed.then_some(amount(700)),
+        completed_at: completed.then_some(UnixMs(2_000)),
+        release_reason: match state {
+            State::Failed => Some(ReleaseReason::ModelFailed),
+            State::Canceled => Some(ReleaseReason::Canceled),
+            State::Expired => Some(ReleaseReason::RunLimit),
+            _ => None,
+        },
+        ..Job::prepaid(amount(1070), UnixMs(1_000))
+    }
+}
+
+fn ends(from: State, reason: ReleaseReason, effects: Vec<Effect>) -> Result<Transition, Refused> {
+    Ok(Transition { release_reason: Some(reason), ..moves(from, reason.terminal_state(), effects)? })
+}
+
+/// The rows of the table that differ on the prepaid rail: no events, no claim, no waiting for a release.
+#[test]
+fn a_prepaid_job_begins_running_and_ends_in_our_own_books() {
+    let now = context(3_000, None);
+    let running = prepaid(State::Running);
+    let charge = amount(700);
+    assert_eq!(running.pending(), Some(Effect::RunModel { attempt: 2 }), "after a crash");
+    assert_eq!(
+        running.decide(Input::Cancel, &now),
+        ends(State::Running, ReleaseReason::Canceled, vec![Effect::Void])
+    );
+    assert_eq!(
+        running.decide(Input::Tick, &context(61_000, None)),
+        ends(State::Running, ReleaseReason::RunLimit, vec![Effect::Void])
+    );
+    let completed = running.decide(Input::Answered { attempt: 1, charge }, &now).unwrap();
+    assert_eq!((completed.to, completed.charge), (State::Completed, Some(charge)));
+    let above = Input::Answered { attempt: 1, charge: amount(1071) };
+    assert_eq!(running.decide(above, &now), Err(Refused::AboveQuote));
+
+    let completed = prepaid(State::Completed);
+    let closing = |outcome| Effect::AppendClosing { outcome };
+    let captured = vec![Effect::Capture { amount: charge }, closing(Outcome::Settled)];
+    assert_eq!(
+        completed.decide(Input::ReceiptAppended, &now),
+        moves(State::Completed, State::Settled, captured),
+        "without a tip: nothing can be late"
+    );
+    let voided = vec![Effect::Void, closing(Outcome::Voided)];
+    assert_eq!(
+        completed.decide(Input::Tick, &context(12_000, None)),
+        ends(State::Completed, ReleaseReason::AuditUnavailable, voided)
+    );
+    assert_eq!(completed.decide(Input::Cancel, &now), Err(Refused::TooLateToCancel(State::Completed)));
+    for state in State::ALL {
+        for input in inputs().into_iter().filter(Input::is_of_payment) {
+            assert_eq!(prepaid(state).decide(input, &now), Err(Refused::Contradiction(state)));
+        }
+    }
+    for rail in Rail::ALL {
+        assert_eq!(rail.as_str().parse(), Ok(rail));
+    }
+}
+
+proptest! {
+    /// Whatever happens, a reservation is captured once or freed once, and only when the job ends.
+    #[test]
+    fn a_reservation_ends_once_with_its_job(
+        history in prop::collection::vec((any_input(), 0u64..30_000, prop::option::of(0u32..200)), 1..60)
+    ) {
+        let mut job = prepaid(State::Running);
+        let (mut now, mut captured, mut voided, mut closings) = (1_000u64, 0, 0, 0);
+        for (input, passed, tip) in history {
+            now += passed;
+            let context = context(now, tip);
+            let Ok(transition) = job.decide(input, &context) else { continue };
+            for effect in &transition.effects {
+                match effect {
+                    Effect::Capture { amount } => {
+                        prop_assert!(*amount <= job.price && job.has_receipt());
+                        captured += 1;
+                    }
+                    Effect::Void => voided += 1,
+                    Effect::AppendClosing { .. } => closings += 1,
+                    Effect::RunModel { .. } | Effect::AppendReceipt => {}
+                    other => prop_assert!(false, "{other:?} on the prepaid rail"),
+                }
+            }
+            job = job.after(&transition, context.now);
+        }
+        prop_assert_eq!(captured + voided, i32::from(job.state.is_terminal()));
+        prop_assert_eq!(captured == 1, job.state == State::Settled);
+        prop_assert_eq!(closings == 1, job.state.is_terminal() && job.has_receipt());
+        prop_assert!(![State::Quoted, State::Held, State::Taking, State::Releasing, State::Lost].contains(&job.state));
     }
 }

@@ -61,6 +61,8 @@ pub enum Input {
     Answered {
         /// Which attempt.
         attempt: u32,
+        /// What the receipt says will be taken.
+        charge: AmountMsat,
     },
     /// The audit log has sequenced the receipt.
     ReceiptAppended,
@@ -68,6 +70,21 @@ pub enum Input {
     AppendRefused,
     /// The payment service's row says that the invoice is released, or expired unpaid.
     ReleaseConfirmed,
+}
+
+impl Input {
+    /// Whether it tells of an invoice.
+    pub const fn is_of_payment(&self) -> bool {
+        matches!(
+            self,
+            Self::HoldAccepted(_)
+                | Self::HoldExpired
+                | Self::HoldReleased
+                | Self::HoldClaimed { .. }
+                | Self::HoldLost
+                | Self::ReleaseConfirmed
+        )
+    }
 }
 
 /// How a job that had a receipt ended.
@@ -83,8 +100,8 @@ pub enum Outcome {
 
 /// What has to be done about a transition.
 ///
-/// [`Effect::PostSettlement`], [`Effect::PostWriteOff`] and [`Effect::AppendClosing`] are written in the transaction of the
-/// transition; the others are calls that follow it and may be repeated.
+/// [`Effect::PostSettlement`], [`Effect::PostWriteOff`], [`Effect::Capture`], [`Effect::Void`] and [`Effect::AppendClosing`]
+/// are written in the transaction of the transition; the others are calls that follow it and may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Run the model under this attempt number.
@@ -108,6 +125,13 @@ pub enum Effect {
     },
     /// Post the loss to the ledger.
     PostWriteOff,
+    /// Take what was used of the reservation; the rest is free again.
+    Capture {
+        /// What was used.
+        amount: AmountMsat,
+    },
+    /// Free the reservation.
+    Void,
     /// Sign the closing entry and hand it to the outbox.
     AppendClosing {
         /// What it says.
@@ -126,6 +150,8 @@ pub struct Transition {
     pub attempt: Option<u32>,
     /// The hold to store, when money was just locked.
     pub hold: Option<Hold>,
+    /// What will be taken, to store with the answer.
+    pub charge: Option<AmountMsat>,
     /// The reason to store, when the job starts to give money back.
     pub release_reason: Option<ReleaseReason>,
     /// What to do.
@@ -151,6 +177,9 @@ pub enum Refused {
     /// The claim cannot be authorised while the tip is unknown; try again.
     #[error("the chain tip is not known")]
     TipUnknown,
+    /// The receipt would take more than was quoted. It cannot happen; nothing is stored.
+    #[error("the charge is above the quoted price")]
+    AboveQuote,
     /// An event that cannot follow from what this job authorised. It needs a person.
     #[error("an event contradicts the job's state {0}")]
     Contradiction(State),

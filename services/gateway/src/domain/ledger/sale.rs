@@ -14,7 +14,7 @@ use ailayer_primitives::{AmountMsat, JobId, RequestId};
 use thiserror::Error;
 
 use super::account::{AccountId, HouseKind, Stripe};
-use super::amount::Asset;
+use super::amount::{AmountError, Asset};
 use super::operation::{Action, HouseLine, Note, Operation, OperationError};
 
 /// Money that cannot be posted.
@@ -28,6 +28,9 @@ pub enum SaleError {
         /// What should have been.
         price: AmountMsat,
     },
+    /// An amount of nothing.
+    #[error(transparent)]
+    Amount(AmountError),
     /// A price of nothing.
     #[error(transparent)]
     Operation(#[from] OperationError),

@@ -147,7 +147,7 @@ pub async fn list(
 }
 
 /// A page that is full has another one behind it, perhaps an empty one.
-pub(super) fn listed<T>(items: Vec<T>, limit: u32, token: impl Fn(&T) -> PageToken) -> Listed<T> {
+pub(in crate::store) fn listed<T>(items: Vec<T>, limit: u32, token: impl Fn(&T) -> PageToken) -> Listed<T> {
     let is_full = u32::try_from(items.len()).is_ok_and(|length| length >= limit);
     let next = items.last().filter(|_| is_full).map(token);
     Listed { items, next }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ailayer_client::payment::{EventKind, HoldInvoice, HoldInvoiceState as State, Node, PaymentEvent};
+use ailayer_client::payment::{
+    EventKind, HoldInvoice, HoldInvoiceState as State, Journal, Node, PaymentEvent,
+};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_gateway::domain::release::ReleaseReason;
 use ailayer_gateway::ports::{PaymentEvents, Payments};
@@ -307,6 +309,17 @@ impl Payments for FakePayments {
             self.emit(EventKind::HoldInvoiceReleased(invoice.clone()));
         }
         self.answer(&mut self.lock(), invoice)
+    }
+
+    async fn journal(&self) -> Result<Journal, CallError> {
+        let inner = self.lock();
+        up(&inner)?;
+        let claimed = inner.invoices.values().filter(|invoice| invoice.state == State::Claimed);
+        Ok(Journal {
+            cursor: inner.events.len() as u64,
+            claimed_msat: claimed.map(|invoice| invoice.accepted_amount.msat()).sum(),
+            ..Journal::default()
+        })
     }
 
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {

@@ -1,0 +1,248 @@
+//! What an operator types.
+
+use std::time::Duration;
+
+use ailayer_platform::config::Secret;
+use ailayer_primitives::RequestId;
+use clap::Subcommand;
+
+use super::secret;
+
+/// Where the gateway is, and the operator's key to it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OperatorTarget {
+    /// The gateway, http://host:port.
+    #[arg(long, env = "AILAYER_GATEWAY", global = true, default_value = "")]
+    pub gateway: String,
+    /// Your operator's key. Prefer the variable: command lines are visible to others.
+    #[arg(long, env = "AILAYER_OPERATOR_KEY", hide_env_values = true, value_parser = secret, global = true, default_value = "")]
+    pub operator_key: Secret<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct OperatorArgs {
+    #[command(subcommand)]
+    pub command: OperatorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Make a key: the secret, and what to write into the gateway's configuration. Asks no service.
+    New {
+        /// Whose key.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AccountArgs {
+    #[command(subcommand)]
+    pub command: AccountCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Open an account.
+    Open {
+        /// What to call it.
+        name: String,
+        /// How far below zero its balance may go, millisatoshi.
+        #[arg(long, default_value_t = 0)]
+        credit_msat: u64,
+        /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
+        #[arg(long)]
+        request_id: Option<RequestId>,
+    },
+    /// List accounts with their balances.
+    List,
+    /// Freeze an account: nothing can be taken or set aside.
+    Freeze {
+        /// Which account.
+        account: String,
+        /// Why.
+        #[arg(long)]
+        note: String,
+    },
+    /// Undo a freeze.
+    Unfreeze {
+        /// Which account.
+        account: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    pub command: KeyCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key. Its text is shown once and never again.
+    New {
+        /// Whose key.
+        account: String,
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+        /// What it allows: run, read, fund; repeat for each. All by default.
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
+        /// The most it may spend in a window, millisatoshi.
+        #[arg(long, requires = "spend_window")]
+        spend_limit_msat: Option<u64>,
+        /// The window (e.g. 1day).
+        #[arg(long, value_parser = humantime::parse_duration, requires = "spend_limit_msat")]
+        spend_window: Option<Duration>,
+        /// Requests a minute.
+        #[arg(long)]
+        requests_per_minute: Option<u32>,
+        /// Input tokens a minute.
+        #[arg(long)]
+        tokens_per_minute: Option<u64>,
+        /// When it ends by itself, Unix milliseconds.
+        #[arg(long)]
+        expires_unix_ms: Option<u64>,
+    },
+    /// List the keys of an account.
+    List {
+        /// Which account.
+        account: String,
+    },
+    /// Revoke a key for ever.
+    Revoke {
+        /// Which key: its id, not its text.
+        key: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PriceArgs {
+    #[command(subcommand)]
+    pub command: PriceCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PriceCommand {
+    /// List the prices in force.
+    List,
+    /// Set the price of a model.
+    Set {
+        /// The model's name.
+        model: String,
+        /// Asked once a job, millisatoshi.
+        #[arg(long, default_value_t = 0)]
+        per_call_msat: u64,
+        /// Asked for each input token, millisatoshi.
+        #[arg(long, default_value_t = 0)]
+        per_token_msat: u64,
+    },
+    /// Forget a price that was set: the configuration's counts again.
+    Remove {
+        /// The model's name.
+        model: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BrakeArgs {
+    #[command(subcommand)]
+    pub command: BrakeCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BrakeCommand {
+    /// Show the brakes.
+    List,
+    /// Stop something: new_jobs or claims.
+    On {
+        /// What.
+        brake: String,
+        /// Why.
+        #[arg(long)]
+        note: String,
+    },
+    /// Let it go on.
+    Off {
+        /// What.
+        brake: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AdjustArgs {
+    #[command(subcommand)]
+    pub command: AdjustCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AdjustCommand {
+    /// Propose a correction. Nothing moves before another operator approves it.
+    Propose {
+        /// Which account.
+        account: String,
+        /// By how much its balance changes, millisatoshi; negative takes.
+        #[arg(allow_negative_numbers = true)]
+        amount_msat: i64,
+        /// Why.
+        #[arg(long)]
+        note: String,
+        /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
+        #[arg(long)]
+        request_id: Option<RequestId>,
+    },
+    /// Approve and apply a correction that another operator has proposed.
+    Approve {
+        /// Which one.
+        adjustment: String,
+    },
+    /// List corrections, the newest first.
+    List,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SuspenseArgs {
+    #[command(subcommand)]
+    pub command: SuspenseCommand,
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SuspenseCommand {
+    /// List what waits.
+    List {
+        /// Also what was resolved.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Give an item to an account.
+    Give {
+        /// Which item.
+        item: String,
+        /// To whom.
+        account: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ReconcileArgs {
+    #[command(flatten)]
+    pub target: OperatorTarget,
+}

@@ -1,0 +1,102 @@
+//! The gateway, as a customer with a key sees it.
+
+use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
+use ailayer_primitives::RequestId;
+use ailayer_proto::ailayer::gateway::v1 as pb;
+use pb::account_service_client::AccountServiceClient;
+
+pub use pb::run_job_response::Result as RunResult;
+pub use pb::{Account, Deposit, DepositState, GetAccountResponse, RunJobResponse, StatementLine};
+
+use crate::bearer::Bearer;
+use crate::error::refused;
+use crate::wire::Reader;
+use crate::{CallError, MAX_ANSWER_BYTES};
+
+const SERVICE: &str = "gateway";
+const READ: Reader = Reader(SERVICE);
+
+/// Embeds texts at the account's expense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrepaidOrder {
+    /// The idempotency key; a random UUID.
+    pub request_id: RequestId,
+    /// The model's name.
+    pub model_name: String,
+    /// The version; empty for the newest.
+    pub model_version: String,
+    /// The texts.
+    pub texts: Vec<String>,
+    /// Cuts long texts instead of refusing them.
+    pub truncate: bool,
+    /// The most it may cost, millisatoshi; 0 for no limit but the balance.
+    pub max_price_msat: u64,
+}
+
+/// Calls the gateway with an API key.
+#[derive(Clone, Debug)]
+pub struct AccountClient {
+    unary: AccountServiceClient<GrpcChannel>,
+    key: Bearer,
+}
+
+impl AccountClient {
+    /// Prepares the client; the connection comes up at the first call.
+    pub fn new(config: &ClientConfig, key: &str) -> Result<Self, ClientError> {
+        let unary = AccountServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Ok(Self { unary, key: Bearer::new(key) })
+    }
+
+    /// The balance, and what the key may still spend.
+    pub async fn account(&self) -> Result<GetAccountResponse, CallError> {
+        let request = self.key.request(pb::GetAccountRequest {}, SERVICE)?;
+        Ok(self.unary.clone().get_account(request).await.map_err(refused(SERVICE))?.into_inner())
+    }
+
+    /// A page of movements, the oldest first, and where the list goes on; empty at its end.
+    pub async fn statement(
+        &self,
+        from_unix_ms: u64,
+        page_size: u32,
+        page_token: String,
+    ) -> Result<(Vec<StatementLine>, String), CallError> {
+        let request = pb::ListStatementRequest { from_unix_ms, page_size, page_token };
+        let request = self.key.request(request, SERVICE)?;
+        let page = self.unary.clone().list_statement(request).await.map_err(refused(SERVICE))?.into_inner();
+        Ok((page.lines, page.next_page_token))
+    }
+
+    /// Makes an invoice that funds the balance. Idempotent by the request id.
+    pub async fn create_deposit(
+        &self,
+        request_id: RequestId,
+        amount_msat: u64,
+    ) -> Result<Deposit, CallError> {
+        let request = pb::CreateDepositRequest { request_id: request_id.to_string(), amount_msat };
+        let request = self.key.request(request, SERVICE)?;
+        let answer = self.unary.clone().create_deposit(request).await.map_err(refused(SERVICE))?;
+        READ.required("deposit", answer.into_inner().deposit)
+    }
+
+    /// Tells where a deposit stands.
+    pub async fn deposit(&self, deposit_id: &str) -> Result<Deposit, CallError> {
+        let request = pb::GetDepositRequest { deposit_id: deposit_id.to_owned() };
+        let request = self.key.request(request, SERVICE)?;
+        let answer = self.unary.clone().get_deposit(request).await.map_err(refused(SERVICE))?;
+        READ.required("deposit", answer.into_inner().deposit)
+    }
+
+    /// Runs a job to its end, or answers the end of the one that the request id has made.
+    pub async fn run(&self, order: &PrepaidOrder) -> Result<RunJobResponse, CallError> {
+        let embed = pb::EmbedTask { texts: order.texts.clone(), truncate: order.truncate };
+        let request = pb::RunJobRequest {
+            request_id: order.request_id.to_string(),
+            model_name: order.model_name.clone(),
+            model_version: order.model_version.clone(),
+            task: Some(pb::run_job_request::Task::Embed(embed)),
+            max_price_msat: order.max_price_msat,
+        };
+        let request = self.key.request(request, SERVICE)?;
+        Ok(self.unary.clone().run_job(request).await.map_err(refused(SERVICE))?.into_inner())
+    }
+}

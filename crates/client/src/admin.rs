@@ -1,0 +1,145 @@
+//! The gateway, as an operator sees it. Messages are those of the proto: nothing here decides anything.
+
+use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
+use ailayer_proto::ailayer::gateway::v1 as pb;
+use pb::admin_service_client::AdminServiceClient;
+
+pub use pb::{
+    Account, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest, Finding,
+    FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest, ReconcileResponse, SuspenseItem,
+    UnfreezeAccountRequest,
+};
+
+use crate::bearer::Bearer;
+use crate::error::refused;
+use crate::wire::Reader;
+use crate::{CallError, MAX_ANSWER_BYTES};
+
+const SERVICE: &str = "gateway";
+const READ: Reader = Reader(SERVICE);
+/// Accounts of one page.
+const PAGE: u32 = 1000;
+
+/// Calls the gateway with an operator's key.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    unary: AdminServiceClient<GrpcChannel>,
+    key: Bearer,
+}
+
+/// One call: the key in its header, its refusal as an error.
+macro_rules! call {
+    ($self:ident.$method:ident($request:expr)) => {{
+        let request = $self.key.request($request, SERVICE)?;
+        $self.unary.clone().$method(request).await.map_err(refused(SERVICE))?.into_inner()
+    }};
+}
+
+impl AdminClient {
+    /// Prepares the client; the connection comes up at the first call.
+    pub fn new(config: &ClientConfig, key: &str) -> Result<Self, ClientError> {
+        let unary = AdminServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
+        Ok(Self { unary, key: Bearer::new(key) })
+    }
+
+    /// Opens an account. Idempotent by the request id.
+    pub async fn create_account(&self, request: pb::CreateAccountRequest) -> Result<Account, CallError> {
+        READ.required("account", call!(self.create_account(request)).account)
+    }
+
+    /// Every account.
+    pub async fn accounts(&self) -> Result<Vec<Account>, CallError> {
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let page = call!(self.list_accounts(pb::ListAccountsRequest { page_size: PAGE, page_token }));
+            all.extend(page.accounts);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Freezes an account. Idempotent by the request id.
+    pub async fn freeze(&self, request: pb::FreezeAccountRequest) -> Result<Account, CallError> {
+        READ.required("account", call!(self.freeze_account(request)).account)
+    }
+
+    /// Undoes a freeze. Idempotent by the request id.
+    pub async fn unfreeze(&self, request: pb::UnfreezeAccountRequest) -> Result<Account, CallError> {
+        READ.required("account", call!(self.unfreeze_account(request)).account)
+    }
+
+    /// Makes a key; answers it with its text.
+    pub async fn create_key(&self, request: pb::CreateApiKeyRequest) -> Result<(ApiKey, String), CallError> {
+        let made = call!(self.create_api_key(request));
+        Ok((READ.required("key", made.key)?, made.secret))
+    }
+
+    /// The keys of an account.
+    pub async fn keys(&self, account_id: String) -> Result<Vec<ApiKey>, CallError> {
+        Ok(call!(self.list_api_keys(pb::ListApiKeysRequest { account_id })).keys)
+    }
+
+    /// Revokes a key.
+    pub async fn revoke_key(&self, key_id: String) -> Result<ApiKey, CallError> {
+        READ.required("key", call!(self.revoke_api_key(pb::RevokeApiKeyRequest { key_id })).key)
+    }
+
+    /// Sets a price.
+    pub async fn set_price(&self, price: Price) -> Result<Price, CallError> {
+        READ.required("price", call!(self.set_price(pb::SetPriceRequest { price: Some(price) })).price)
+    }
+
+    /// Forgets a price that was set; answers the one in force.
+    pub async fn remove_price(&self, model_name: String) -> Result<Option<Price>, CallError> {
+        Ok(call!(self.remove_price(pb::RemovePriceRequest { model_name })).price)
+    }
+
+    /// All prices in force.
+    pub async fn prices(&self) -> Result<Vec<Price>, CallError> {
+        Ok(call!(self.list_prices(pb::ListPricesRequest {})).prices)
+    }
+
+    /// All brakes.
+    pub async fn brakes(&self) -> Result<Vec<Brake>, CallError> {
+        Ok(call!(self.list_brakes(pb::ListBrakesRequest {})).brakes)
+    }
+
+    /// Puts a brake on or takes it off.
+    pub async fn set_brake(&self, name: String, engaged: bool, note: String) -> Result<Brake, CallError> {
+        READ.required("brake", call!(self.set_brake(pb::SetBrakeRequest { name, engaged, note })).brake)
+    }
+
+    /// Proposes a correction. Idempotent by the request id.
+    pub async fn propose(&self, request: pb::ProposeAdjustmentRequest) -> Result<Adjustment, CallError> {
+        READ.required("adjustment", call!(self.propose_adjustment(request)).adjustment)
+    }
+
+    /// Approves and applies a correction.
+    pub async fn approve(&self, adjustment_id: String) -> Result<Adjustment, CallError> {
+        let request = pb::ApproveAdjustmentRequest { adjustment_id };
+        READ.required("adjustment", call!(self.approve_adjustment(request)).adjustment)
+    }
+
+    /// The newest corrections.
+    pub async fn adjustments(&self) -> Result<Vec<Adjustment>, CallError> {
+        Ok(call!(self.list_adjustments(pb::ListAdjustmentsRequest {})).adjustments)
+    }
+
+    /// The suspense queue; with what was resolved, if `all`.
+    pub async fn suspense(&self, all: bool) -> Result<Vec<SuspenseItem>, CallError> {
+        Ok(call!(self.list_suspense(pb::ListSuspenseRequest { all })).items)
+    }
+
+    /// Gives an item of the suspense queue to an account.
+    pub async fn resolve(&self, item_id: String, account_id: String) -> Result<SuspenseItem, CallError> {
+        let request = pb::ResolveSuspenseRequest { item_id, account_id };
+        READ.required("item", call!(self.resolve_suspense(request)).item)
+    }
+
+    /// Compares the books.
+    pub async fn reconcile(&self) -> Result<ReconcileResponse, CallError> {
+        Ok(call!(self.reconcile(pb::ReconcileRequest {})))
+    }
+}

@@ -1,0 +1,380 @@
+//! Jobs that are paid from a balance: quoted, held and running in one commit, driven here, answered by the same call.
+
+mod rows;
+
+use std::sync::Arc;
+
+use ailayer_client::CallError;
+use ailayer_client::serving::Model as Loaded;
+use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
+use ailayer_receipt::EnvelopeError;
+use ailayer_receipt::digest::{DigestError, embed_input};
+use ailayer_receipt::statement::Model;
+use ailayer_store::{Store, StoreError};
+use thiserror::Error;
+use uuid::Uuid;
+
+pub use rows::{PrepaidRow, PrepaidRows};
+
+use crate::access::{Access, AccessError};
+use crate::brakes::{BrakeError, Brakes};
+use crate::crash_points::{self, CrashPoints};
+use crate::domain::api_key::Caller;
+use crate::domain::brake::Brake;
+use crate::domain::job::{Job, Rail};
+use crate::domain::keys::{Keys, token_hash};
+use crate::domain::ledger::sale::SaleError;
+use crate::domain::ledger::{Refusal, Verdict, prepaid};
+use crate::domain::order::{EmbedInput, Order, OrderError, OrderLimits};
+use crate::domain::price::{Price, PriceError};
+use crate::domain::statements::{QuoteFacts, sign_quote};
+use crate::driver::Driver;
+use crate::models::Models;
+use crate::prices::Prices;
+use crate::signals::Signals;
+use crate::store::prepaid::NewPrepaidJob;
+use crate::store::{self, JobRecord, PrepaidTerms, api_keys, jobs};
+use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
+
+/// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
+const SPECIAL_TOKENS: u64 = 3;
+
+/// Why no job begins. Nothing is set aside then.
+#[derive(Debug, Error)]
+pub enum PrepaidError {
+    /// The order breaks a rule.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The same request id was used for another order.
+    #[error("this request_id was used for another order")]
+    RequestIdReused,
+    /// The model has no price.
+    #[error("model {0:?} is not for sale")]
+    NotForSale(String),
+    /// The model is not loaded.
+    #[error("model {0:?} is not loaded in that version")]
+    NotLoaded(String),
+    /// The price is zero or impossible.
+    #[error(transparent)]
+    Price(#[from] PriceError),
+    /// It may cost more than the caller allows.
+    #[error("the job costs {price} and may cost at most {limit}")]
+    TooExpensive {
+        /// What it costs.
+        price: AmountMsat,
+        /// What the caller allows.
+        limit: AmountMsat,
+    },
+    /// The balance does not cover the cap.
+    #[error("the balance does not cover {0}, which the job may cost")]
+    InsufficientFunds(AmountMsat),
+    /// The account is frozen.
+    #[error("the account is frozen")]
+    Frozen,
+    /// The key has spent what it may in this window.
+    #[error("the key has reached its spending limit")]
+    SpendLimit,
+    /// The key's requests or tokens a minute.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// An operator has stopped it.
+    #[error(transparent)]
+    Brake(#[from] BrakeError),
+    /// Model serving failed.
+    #[error("model serving: {0}")]
+    Serving(#[source] CallError),
+    /// The ledger did not take the reservation.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The ledger refuses for a reason that cannot be.
+    #[error("the reservation was refused: {0}")]
+    Refused(Refusal),
+    /// The amounts are none.
+    #[error(transparent)]
+    Sale(#[from] SaleError),
+    /// The quote cannot be written down.
+    #[error("the quote cannot be signed")]
+    Envelope(#[from] EnvelopeError),
+    /// The input cannot be digested.
+    #[error("the input cannot be digested")]
+    Digest(#[from] DigestError),
+    /// The input cannot be stored.
+    #[error("the input cannot be encoded")]
+    Encode(#[from] serde_json::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What prepaid jobs are made by.
+#[derive(Debug, Clone)]
+pub struct PrepaidSettings {
+    /// The network money moves on.
+    pub network: Network,
+    /// How much an order may carry.
+    pub limits: OrderLimits,
+}
+
+/// An order that is paid from a balance.
+#[derive(Debug, Clone)]
+pub struct PrepaidOrder {
+    /// The customer's idempotency key.
+    pub request_id: RequestId,
+    /// The model's name.
+    pub model_name: String,
+    /// The version; empty for the newest.
+    pub model_version: String,
+    /// What to do.
+    pub input: EmbedInput,
+    /// The most it may cost.
+    pub max_price: Option<AmountMsat>,
+}
+
+/// Runs prepaid jobs. Cloned freely.
+#[derive(Clone)]
+pub struct Prepaid {
+    /// The database.
+    pub store: Store,
+    /// Signing key and token key.
+    pub keys: Keys,
+    /// What jobs are made by.
+    pub settings: Arc<PrepaidSettings>,
+    /// The prices in force.
+    pub prices: Prices,
+    /// What operators have stopped.
+    pub brakes: Brakes,
+    /// What is loaded.
+    pub models: Models,
+    /// Counts tokens against keys.
+    pub access: Access,
+    /// Writes reservations and jobs together.
+    pub ledger: LedgerHandle<PrepaidRow>,
+    /// Runs what has begun.
+    pub driver: Driver,
+    /// Tells when jobs change.
+    pub signals: Signals,
+    /// Where simulations halt.
+    pub crash_points: CrashPoints,
+}
+
+impl Prepaid {
+    /// Runs an order to its end, or answers the end of the job that its request id has made. Dropped, it leaves a job that goes
+    /// on: another driver takes it over when the lease lapses.
+    pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<JobRecord, PrepaidError> {
+        let body_digest = self.body_digest(order);
+        if let Some(known) = self.known(caller, order, body_digest).await? {
+            return self.end_of(known).await;
+        }
+        let new = self.offer(caller, order, body_digest).await?;
+        let job_id = new.job_id;
+        match self.begin(new.clone()).await? {
+            true => {
+                self.crash_points.pass(crash_points::RUNNING).await;
+                self.driver.drive_begun(begun(new), order.input.clone()).await;
+            }
+            // A twin of this request was faster.
+            false => {
+                let known = self.known(caller, order, body_digest).await?;
+                let known = known.ok_or_else(|| PrepaidError::Refused(Refusal::Moved))?;
+                return self.end_of(known).await;
+            }
+        }
+        let record = jobs::by_id(self.store.pool(), job_id).await?;
+        self.end_of(record.ok_or_else(|| StoreError::Corrupt("a job that began is gone".to_owned()))?).await
+    }
+
+    /// The job that the request has made, if it has made one.
+    async fn known(
+        &self,
+        caller: &Caller,
+        order: &PrepaidOrder,
+        body_digest: Digest,
+    ) -> Result<Option<JobRecord>, PrepaidError> {
+        let found =
+            store::prepaid::by_request_id(self.store.pool(), caller.account, order.request_id).await?;
+        match found {
+            Some(record) if record.body_digest != body_digest => Err(PrepaidError::RequestIdReused),
+            found => Ok(found),
+        }
+    }
+
+    /// Waits for a job's end.
+    async fn end_of(&self, mut record: JobRecord) -> Result<JobRecord, PrepaidError> {
+        let mut changes = self.signals.subscribe();
+        while !record.job.state.is_terminal() {
+            // Another replica's change is noticed by polling.
+            let _ = tokio::time::timeout(self.driver.lease / 3, changes.of(record.job_id)).await;
+            let found = jobs::by_id(self.store.pool(), record.job_id).await?;
+            record = found.ok_or_else(|| StoreError::Corrupt("a job is gone".to_owned()))?;
+        }
+        Ok(record)
+    }
+
+    /// What is asked, as the digest that a repeat must agree in. The limit is part of it: it decides whether a job begins.
+    fn body_digest(&self, order: &PrepaidOrder) -> Digest {
+        let limit = order.max_price.map_or(0, AmountMsat::msat);
+        let digest = self.as_order(order).body_digest();
+        Digest::sha256(format!("ailayer.gateway.prepaid.v1 {digest} {limit}").as_bytes())
+    }
+
+    fn as_order(&self, order: &PrepaidOrder) -> Order {
+        Order {
+            request_id: order.request_id,
+            model_name: order.model_name.clone(),
+            model_version: order.model_version.clone(),
+            input: order.input.clone(),
+            network: self.settings.network,
+        }
+    }
+
+    /// Prices an order and signs its quote.
+    async fn offer(
+        &self,
+        caller: &Caller,
+        order: &PrepaidOrder,
+        body_digest: Digest,
+    ) -> Result<NewPrepaidJob, PrepaidError> {
+        self.as_order(order).check(self.settings.network, &self.settings.limits)?;
+        self.brakes.check(Brake::NewJobs).await?;
+        let price = self.prices.of(&order.model_name).await?;
+        let price = price.ok_or_else(|| PrepaidError::NotForSale(order.model_name.clone()))?;
+        let found = self.models.find(&order.model_name, &order.model_version).await;
+        let model = found.map_err(PrepaidError::Serving)?;
+        let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
+        let input_tokens = most_tokens(&order.input, &model);
+        let cap = cap(&price, input_tokens, order.max_price)?;
+        self.access.tokens(caller, input_tokens)?;
+        let job_id = JobId::new(Uuid::now_v7());
+        let created_at = store::now(self.store.pool()).await?;
+        let facts = QuoteFacts {
+            job_id,
+            network: self.settings.network,
+            model: Model { name: model.name, version: model.version, digest: model.digest },
+            request_digest: embed_input(&order.input.texts)?,
+            input_tokens,
+            price: cap,
+            rail: Rail::Prepaid,
+            created: created_at.to_s(),
+            expiry: created_at.to_s(),
+        };
+        Ok(NewPrepaidJob {
+            job_id,
+            request_id: order.request_id,
+            body_digest,
+            token_hash: token_hash(&self.keys.token(job_id)),
+            model: facts.model.clone(),
+            input: serde_json::to_vec(&order.input)?,
+            request_digest: facts.request_digest,
+            input_tokens,
+            quote: sign_quote(self.keys.signer(), facts)?.into_string(),
+            cap,
+            terms: PrepaidTerms { account: caller.account, key_id: caller.key_id, price },
+            created_at,
+            owner: self.driver.owner,
+            lease: self.driver.lease,
+        })
+    }
+
+    /// Reserves the cap and writes the job, in one commit. False if the request has made a job meanwhile.
+    async fn begin(&self, new: NewPrepaidJob) -> Result<bool, PrepaidError> {
+        let (account, key_id, cap) = (new.terms.account, new.terms.key_id, new.cap);
+        let operation = prepaid::reserve(account, new.job_id, cap)?;
+        let twin = (account, new.request_id);
+        let submitted = self.ledger.submit_with(operation, PrepaidRow::new(new)).await;
+        match submitted {
+            Ok(Verdict::Applied(_) | Verdict::Duplicate(_)) => Ok(true),
+            Ok(Verdict::Refused(Refusal::InsufficientFunds)) => Err(PrepaidError::InsufficientFunds(cap)),
+            Ok(Verdict::Refused(Refusal::Frozen)) => Err(PrepaidError::Frozen),
+            // A twin, or the key: whoever was refused is told which.
+            Ok(Verdict::Refused(Refusal::Moved)) => self.why_moved(twin, key_id, cap).await,
+            Ok(Verdict::Refused(refusal)) => Err(PrepaidError::Refused(refusal)),
+            // The unique key refuses a twin that came through another replica.
+            Err(SubmitError::Failed(error)) => {
+                let known = store::prepaid::by_request_id(self.store.pool(), twin.0, twin.1).await?;
+                if known.is_some() { Ok(false) } else { Err(SubmitError::Failed(error).into()) }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn why_moved(
+        &self,
+        (account, request_id): (crate::domain::ledger::CustomerId, RequestId),
+        key_id: crate::domain::api_key::KeyId,
+        cap: AmountMsat,
+    ) -> Result<bool, PrepaidError> {
+        let pool = self.store.pool();
+        if store::prepaid::by_request_id(pool, account, request_id).await?.is_some() {
+            return Ok(false);
+        }
+        match api_keys::by_id(pool, key_id).await? {
+            Some(key) if key.is_good() => match key.caller.terms.spend_limit {
+                Some(limit) if key.spent.with(&limit, cap, key.now).is_none() => {
+                    Err(PrepaidError::SpendLimit)
+                }
+                // There is room again by now: the caller may come back at once.
+                _ => Err(SubmitError::Overloaded.into()),
+            },
+            _ => Err(AccessError::Invalid.into()),
+        }
+    }
+}
+
+/// The most tokens that texts can have: every token takes a byte at least, but for the special ones.
+fn most_tokens(input: &EmbedInput, model: &Loaded) -> u64 {
+    let most = u64::from(model.max_input_tokens);
+    let of_text = |text: &String| {
+        u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(SPECIAL_TOKENS).min(most)
+    };
+    input.texts.iter().map(of_text).fold(0, u64::saturating_add)
+}
+
+/// What is reserved: what so many tokens cost, at most what the caller allows. A limit that the smallest answer exceeds is
+/// refused; one in between caps the charge.
+fn cap(price: &Price, tokens: u64, limit: Option<AmountMsat>) -> Result<AmountMsat, PrepaidError> {
+    let most = price.of(tokens)?;
+    let Some(limit) = limit else { return Ok(most) };
+    let least = price.of(1)?;
+    if limit < least {
+        return Err(PrepaidError::TooExpensive { price: least, limit });
+    }
+    Ok(most.min(limit))
+}
+
+/// The job as it was written, without reading it back. Its times are those of the quote, a moment earlier than the row's.
+fn begun(new: NewPrepaidJob) -> JobRecord {
+    let now: UnixMs = new.created_at;
+    JobRecord {
+        job_id: new.job_id,
+        version: 1,
+        job: Job::prepaid(new.cap, now),
+        body_digest: new.body_digest,
+        token_hash: new.token_hash,
+        model: new.model,
+        request_digest: new.request_digest,
+        input_tokens: new.input_tokens,
+        quote: new.quote,
+        prepaid: Some(new.terms),
+        invoice_expiry_s: 0,
+        invoice: None,
+        started_at: Some(now),
+        output_digest: None,
+        receipt: None,
+        leaf_index: None,
+        closing: None,
+        closing_leaf_index: None,
+        erased_at: None,
+        created_at: now,
+        updated_at: now,
+        now,
+    }
+}
+
+impl std::fmt::Debug for Prepaid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepaid").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Whether the books agree: the ledger with itself, and with the payment service's journal as of the same event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_client::CallError;
+use ailayer_client::payment::Journal;
+use ailayer_store::{Store, StoreError, inbox};
+use thiserror::Error;
+
+use crate::domain::ledger::{Asset, HouseKind};
+use crate::ports::Payments;
+use crate::store::ledger;
+use crate::store::ledger::audit::Findings;
+use crate::tasks::follow_payments::SOURCE;
+
+/// How often both sides are read until they are at the same event.
+const TRIES: u32 = 50;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why nothing was compared.
+#[derive(Debug, Error)]
+pub enum ReconcileError {
+    /// Events come faster than they are taken in.
+    #[error("the ledger did not catch up with the payment service; try again when less is going on")]
+    Behind,
+    /// The payment service failed.
+    #[error("payment: {0}")]
+    Payment(#[from] CallError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What was compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The ledger against itself.
+    pub findings: Findings,
+    /// What the ledger says is ours in Lightning, millisatoshi.
+    pub ledger_msat: i64,
+    /// The payment service's sums.
+    pub journal: Journal,
+    /// What is in the journal and cannot be in the ledger, by name: the difference it makes, millisatoshi.
+    pub explained: Vec<(&'static str, i64)>,
+    /// What is left of the difference.
+    pub residue_msat: i128,
+}
+
+/// Compares. Reads whole tables: for operators, not for a request's path.
+pub async fn reconcile(store: &Store, payments: &Arc<dyn Payments>) -> Result<Report, ReconcileError> {
+    for _ in 0..TRIES {
+        let journal = payments.journal().await?;
+        // Between these two looks at the cursor nothing was taken in, so the balance is as of that event.
+        let before = inbox::cursor(store.pool(), SOURCE).await?;
+        let ledger_msat =
+            ledger::accounts::house_balance(store.pool(), HouseKind::Lightning, Asset::Btc).await?;
+        let after = inbox::cursor(store.pool(), SOURCE).await?;
+        if before == journal.cursor && after == journal.cursor {
+            let findings = ledger::audit::verify(store.pool()).await?;
+            return Ok(report(findings, ledger_msat, journal));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(ReconcileError::Behind)
+}
+
+fn report(findings: Findings, ledger_msat: i64, journal: Journal) -> Report {
+    let signed = |msat: u64| i64::try_from(msat).unwrap_or(i64::MAX);
+    // The gateway sends nothing by itself: what the operator sent is the operator's, and is not in its ledger.
+    let explained = [
+        ("received without a row", signed(journal.unexpected_received_msat)),
+        ("sent by the operator", signed(journal.sent_msat).saturating_neg()),
+        ("fees of sending", signed(journal.fees_msat).saturating_neg()),
+    ];
+    let explained: Vec<_> = explained.into_iter().filter(|(_, msat)| *msat != 0).collect();
+    // What was claimed must be in the ledger to the millisatoshi; the rest explains what the node has besides.
+    let residue_msat = i128::from(ledger_msat) - i128::from(journal.claimed_msat);
+    Report { findings, ledger_msat, journal, explained, residue_msat }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_claimed_counts_against_the_ledger() {
+        let journal = Journal {
+            cursor: 7,
+            claimed_msat: 1000,
+            unexpected_received_msat: 5,
+            sent_msat: 300,
+            fees_msat: 0,
+            unexpected_payments: 0,
+        };
+        let report = report(Findings::default(), 990, journal);
+        assert_eq!(report.residue_msat, -10);
+        assert_eq!(report.explained, [("received without a row", 5), ("sent by the operator", -300)]);
+    }
+}

@@ -1,0 +1,57 @@
+//! `RunJob`: a job that is paid from the balance, run to its end.
+
+use ailayer_platform::error::Failure;
+use ailayer_primitives::AmountMsat;
+use ailayer_proto::ailayer::gateway::v1 as pb;
+
+use crate::domain::api_key::Caller;
+use crate::domain::job::State;
+use crate::domain::order::EmbedInput;
+use crate::prepaid::PrepaidOrder;
+use crate::rpc::get_result::stored_answer;
+use crate::rpc::{Answer, Gateway, convert};
+use crate::store::JobRecord;
+
+pub(super) async fn run_job(
+    gateway: &Gateway,
+    caller: &Caller,
+    request: pb::RunJobRequest,
+) -> Answer<pb::RunJobResponse> {
+    let record = gateway.prepaid.run(caller, &order(request)?).await?;
+    response(gateway, record).await
+}
+
+fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
+    let Some(pb::run_job_request::Task::Embed(embed)) = request.task else {
+        return Err(Failure::invalid_field("task", "must say what to do"));
+    };
+    let max_price = match request.max_price_msat {
+        0 => None,
+        msat => Some(convert::amount("max_price_msat", msat)?),
+    };
+    Ok(PrepaidOrder {
+        request_id: convert::request_id(&request.request_id)?,
+        model_name: request.model_name,
+        model_version: request.model_version,
+        input: EmbedInput { texts: embed.texts, truncate: embed.truncate },
+        max_price,
+    })
+}
+
+async fn response(gateway: &Gateway, record: JobRecord) -> Answer<pb::RunJobResponse> {
+    let settled = record.job.state == State::Settled;
+    // An answer that was erased after its retention is not there any more; the receipt is.
+    let result = match settled && record.erased_at.is_none() {
+        true => Some(pb::run_job_response::Result::Embed(stored_answer(gateway, &record).await?.0)),
+        false => None,
+    };
+    let charged = record.job.charge.filter(|_| settled);
+    Ok(pb::RunJobResponse {
+        job: Some(convert::job(&record)),
+        job_token: gateway.keys.token(record.job_id).expose().to_vec(),
+        quote: record.quote,
+        charged_msat: charged.map_or(0, AmountMsat::msat),
+        receipt: record.receipt.unwrap_or_default(),
+        result,
+    })
+}

@@ -1,0 +1,113 @@
+//! Corrections of balances: proposed by one operator, approved by another.
+
+use ailayer_primitives::{RequestId, UnixMs};
+use ailayer_store::{StoreError, Tx};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::from_bigint;
+use crate::domain::ledger::CustomerId;
+
+/// The most corrections of one list.
+pub const MAX_LISTED: i64 = 1000;
+
+/// One correction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdjustmentRecord {
+    /// Its id, also the ledger's request id.
+    pub id: Uuid,
+    /// Whose balance.
+    pub account: CustomerId,
+    /// By how much it changes, millisatoshi.
+    pub amount_msat: i64,
+    /// Why.
+    pub note: String,
+    /// Who proposed it.
+    pub proposed_by: String,
+    /// Who approved it.
+    pub approved_by: Option<String>,
+    /// When it was proposed.
+    pub proposed_at: UnixMs,
+    /// When it was applied.
+    pub applied_at: Option<UnixMs>,
+}
+
+macro_rules! columns {
+    () => {
+        "adjustment_id, account_id, amount_msat, note, proposed_by, approved_by, proposed_unix_ms, applied_unix_ms"
+    };
+}
+
+/// Stores a proposal, or answers the one that the request has made. None if there is no such account. Durable when this
+/// returns.
+pub async fn propose(
+    pool: &PgPool,
+    request_id: RequestId,
+    account: CustomerId,
+    amount_msat: i64,
+    note: &str,
+    operator: &str,
+) -> Result<Option<AdjustmentRecord>, StoreError> {
+    sqlx::query(
+        "insert into adjustments (adjustment_id, request_id, account_id, amount_msat, note, proposed_by,
+            proposed_unix_ms)
+         select $1, $2, account_id, $4, $5, $6, unix_ms() from accounts where account_id = $3
+         on conflict (request_id) do nothing",
+    )
+    .bind(Uuid::now_v7())
+    .bind(request_id.uuid())
+    .bind(account.uuid())
+    .bind(amount_msat)
+    .bind(note)
+    .bind(operator)
+    .execute(pool)
+    .await?;
+    let query = concat!("select ", columns!(), " from adjustments where request_id = $1");
+    sqlx::query(query).bind(request_id.uuid()).fetch_optional(pool).await?.as_ref().map(read).transpose()
+}
+
+/// Looks a correction up and locks its row until the transaction ends.
+pub async fn lock_in_tx(tx: &mut Tx, id: Uuid) -> Result<Option<AdjustmentRecord>, StoreError> {
+    let query = concat!("select ", columns!(), " from adjustments where adjustment_id = $1 for update");
+    sqlx::query(query).bind(id).fetch_optional(&mut **tx).await?.as_ref().map(read).transpose()
+}
+
+/// Says that a locked correction was approved and applied.
+pub async fn applied_in_tx(tx: &mut Tx, id: Uuid, operator: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "update adjustments set approved_by = $2, applied_unix_ms = unix_ms() where adjustment_id = $1",
+    )
+    .bind(id)
+    .bind(operator)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Looks a correction up.
+pub async fn by_id(pool: &PgPool, id: Uuid) -> Result<Option<AdjustmentRecord>, StoreError> {
+    let query = concat!("select ", columns!(), " from adjustments where adjustment_id = $1");
+    sqlx::query(query).bind(id).fetch_optional(pool).await?.as_ref().map(read).transpose()
+}
+
+/// The newest corrections.
+pub async fn list(pool: &PgPool) -> Result<Vec<AdjustmentRecord>, StoreError> {
+    let query = concat!("select ", columns!(), " from adjustments order by adjustment_id desc limit $1");
+    sqlx::query(query).bind(MAX_LISTED).fetch_all(pool).await?.iter().map(read).collect()
+}
+
+fn read(row: &PgRow) -> Result<AdjustmentRecord, StoreError> {
+    let time = |ms: i64| from_bigint(ms, "time of a correction").map(UnixMs);
+    let applied: Option<i64> = row.try_get("applied_unix_ms")?;
+    Ok(AdjustmentRecord {
+        id: row.try_get("adjustment_id")?,
+        account: CustomerId::new(row.try_get("account_id")?),
+        amount_msat: row.try_get("amount_msat")?,
+        note: row.try_get("note")?,
+        proposed_by: row.try_get("proposed_by")?,
+        approved_by: row.try_get("approved_by")?,
+        proposed_at: time(row.try_get("proposed_unix_ms")?)?,
+        applied_at: applied.map(time).transpose()?,
+    })
+}

@@ -1,0 +1,206 @@
+//! Keys: their hashes, terms and spending.
+
+use std::time::Duration;
+
+use ailayer_primitives::{AmountMsat, Digest, RequestId, UnixMs};
+use ailayer_store::{StoreError, Tx};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{corrupt, from_bigint, to_bigint};
+use crate::domain::api_key::{Caller, KeyId, KeyTerms, SpendLimit, Spent};
+use crate::domain::ledger::CustomerId;
+
+/// The most keys of one list.
+pub const MAX_LISTED: i64 = 1000;
+
+/// A key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Whose it is and what it may do.
+    pub caller: Caller,
+    /// What it has spent; a window that is over counts for nothing.
+    pub spent: Spent,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// When it was revoked.
+    pub revoked_at: Option<UnixMs>,
+    /// The database's clock when the row was read.
+    pub now: UnixMs,
+}
+
+impl KeyRecord {
+    /// Neither revoked nor past its end.
+    pub fn is_good(&self) -> bool {
+        let expired = self.caller.terms.expires_at.is_some_and(|at| self.now >= at);
+        self.revoked_at.is_none() && !expired
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "key_id, account_id, name, scopes, spend_limit_msat, spend_window_ms, window_started_unix_ms,
+         window_spent_msat, requests_per_minute, tokens_per_minute, created_unix_ms, expires_unix_ms,
+         revoked_unix_ms, unix_ms() as now_unix_ms"
+    };
+}
+
+/// Stores a new key. False if the request has made one already, or there is no such account. Durable when this returns.
+pub async fn insert(
+    pool: &PgPool,
+    request_id: RequestId,
+    caller: &Caller,
+    key_hash: &Digest,
+) -> Result<bool, StoreError> {
+    let terms = &caller.terms;
+    let scopes: Vec<&str> = terms.scopes.iter().map(|scope| scope.as_str()).collect();
+    let inserted = sqlx::query(
+        "insert into api_keys (key_id, account_id, request_id, key_hash, name, scopes, spend_limit_msat,
+            spend_window_ms, requests_per_minute, tokens_per_minute, created_unix_ms, expires_unix_ms)
+         select $1, account_id, $3, $4, $5, $6, $7, $8, $9, $10, unix_ms(), $11
+         from accounts where account_id = $2
+         on conflict (request_id) do nothing",
+    )
+    .bind(caller.key_id.0)
+    .bind(caller.account.uuid())
+    .bind(request_id.uuid())
+    .bind(key_hash.to_vec())
+    .bind(&terms.name)
+    .bind(scopes)
+    .bind(terms.spend_limit.map(|limit| limit.amount.to_i64()))
+    .bind(terms.spend_limit.map(|limit| ms(limit.window)))
+    .bind(terms.requests_per_minute.map(|count| i32::try_from(count).unwrap_or(i32::MAX)))
+    .bind(terms.tokens_per_minute.map(to_bigint))
+    .bind(terms.expires_at.map(|at| to_bigint(at.0)))
+    .execute(pool)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Looks a key up by the hash of its text.
+pub async fn by_hash(pool: &PgPool, key_hash: &Digest) -> Result<Option<KeyRecord>, StoreError> {
+    let query = sqlx::query(concat!("select ", columns!(), " from api_keys where key_hash = $1"));
+    query.bind(key_hash.to_vec()).fetch_optional(pool).await?.as_ref().map(read).transpose()
+}
+
+/// Looks a key up.
+pub async fn by_id(pool: &PgPool, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+    let query = sqlx::query(concat!("select ", columns!(), " from api_keys where key_id = $1"));
+    query.bind(id.0).fetch_optional(pool).await?.as_ref().map(read).transpose()
+}
+
+/// The keys of an account, in the order of their making.
+pub async fn of_account(pool: &PgPool, account: CustomerId) -> Result<Vec<KeyRecord>, StoreError> {
+    let query = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from api_keys where account_id = $1 order by key_id limit $2"
+    ));
+    let rows = query.bind(account.uuid()).bind(MAX_LISTED).fetch_all(pool).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Revokes a key; a second time changes nothing. None if there is no such key. Durable when this returns.
+pub async fn revoke(pool: &PgPool, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+    let query =
+        "update api_keys set revoked_unix_ms = coalesce(revoked_unix_ms, unix_ms()) where key_id = $1";
+    sqlx::query(query).bind(id.0).execute(pool).await?;
+    by_id(pool, id).await
+}
+
+/// Reads keys and locks their rows until the transaction ends, in the order of their ids.
+pub async fn lock_in_tx(tx: &mut Tx, ids: &[KeyId]) -> Result<Vec<KeyRecord>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let query = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from api_keys where key_id = any($1) order by key_id for update"
+    ));
+    let rows = query.bind(ids).fetch_all(&mut **tx).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Writes what keys have spent. Their rows are locked.
+pub async fn write_spent_in_tx(tx: &mut Tx, spent: &[(KeyId, Spent)]) -> Result<(), StoreError> {
+    if spent.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = spent.iter().map(|(id, _)| id.0).collect();
+    let since: Vec<i64> = spent.iter().map(|(_, spent)| to_bigint(spent.since.0)).collect();
+    let amounts: Vec<i64> = spent.iter().map(|(_, spent)| spent.amount.to_i64()).collect();
+    sqlx::query(
+        "update api_keys set window_started_unix_ms = new.since, window_spent_msat = new.amount
+         from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as new (key_id, since, amount)
+         where api_keys.key_id = new.key_id",
+    )
+    .bind(ids)
+    .bind(since)
+    .bind(amounts)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Gives back to a key's window what a job had set aside and did not use, if the job began in the window that still
+/// counts. A key without a limit is not touched.
+pub async fn give_back_in_tx(
+    tx: &mut Tx,
+    id: KeyId,
+    unused: AmountMsat,
+    began_at: UnixMs,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "update api_keys set window_spent_msat = greatest(0, window_spent_msat - $2)
+         where key_id = $1 and spend_limit_msat is not null and window_started_unix_ms <= $3",
+    )
+    .bind(id.0)
+    .bind(unused.to_i64())
+    .bind(to_bigint(began_at.0))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn read(row: &PgRow) -> Result<KeyRecord, StoreError> {
+    let scopes: Vec<String> = row.try_get("scopes")?;
+    let scopes = scopes.iter().map(|scope| scope.parse().map_err(|error| corrupt("scopes")(&error)));
+    let limit = amount(row, "spend_limit_msat")?.zip(unsigned(row, "spend_window_ms")?);
+    let terms = KeyTerms {
+        name: row.try_get("name")?,
+        scopes: scopes.collect::<Result<_, _>>()?,
+        spend_limit: limit.map(|(amount, ms)| SpendLimit { amount, window: Duration::from_millis(ms) }),
+        requests_per_minute: row
+            .try_get::<Option<i32>, _>("requests_per_minute")?
+            .and_then(|count| u32::try_from(count).ok()),
+        tokens_per_minute: unsigned(row, "tokens_per_minute")?,
+        expires_at: unsigned(row, "expires_unix_ms")?.map(UnixMs),
+    };
+    let time = |column| Ok::<_, StoreError>(UnixMs(from_bigint(row.try_get(column)?, column)?));
+    let key_id = KeyId(row.try_get("key_id")?);
+    let account = CustomerId::new(row.try_get("account_id")?);
+    Ok(KeyRecord {
+        caller: Caller { key_id, account, terms },
+        spent: Spent {
+            since: time("window_started_unix_ms")?,
+            amount: amount(row, "window_spent_msat")?.unwrap_or(AmountMsat::ZERO),
+        },
+        created_at: time("created_unix_ms")?,
+        revoked_at: unsigned(row, "revoked_unix_ms")?.map(UnixMs),
+        now: time("now_unix_ms")?,
+    })
+}
+
+fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
+    let msat: Option<i64> = row.try_get(column)?;
+    msat.map(|msat| AmountMsat::try_from_i64(msat).map_err(|error| corrupt(column)(&error))).transpose()
+}
+
+fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| from_bigint(value, column)).transpose()
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

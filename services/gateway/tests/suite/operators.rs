@@ -1,0 +1,229 @@
+//! What operators do: prices, brakes, corrections, suspense, and the comparison of the books.
+
+use std::time::Duration;
+
+use ailayer_gateway::domain::job::State;
+use ailayer_platform::error::ErrorReason;
+use ailayer_primitives::JobId;
+use ailayer_proto::ailayer::gateway::v1 as pb;
+use pb::account_service_server::AccountService as _;
+use pb::admin_service_server::AdminService as _;
+use tonic::{Code, Status};
+
+use crate::customer::{Customer, id, job, terms};
+use crate::world::{Process, World, operator_key, order, reason, until, with_key};
+
+/// Calls a method of the admin service as an operator.
+macro_rules! admin {
+    ($gateway:expr, $operator:literal, $method:ident, $request:expr) => {{
+        let request = with_key(&operator_key($operator), $request);
+        let answer = $gateway.as_operator(|admin| async move { admin.$method(request).await }).await;
+        answer.map(tonic::Response::into_inner)
+    }};
+}
+
+#[tokio::test]
+async fn nobody_but_an_operator_gets_in() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::new(&gateway, terms()).await;
+    for key in [customer.key.as_str(), "key of mallory", "Bearer", ""] {
+        let request = with_key(key, pb::ListBrakesRequest {});
+        let refused = gateway.as_operator(|admin| async move { admin.list_brakes(request).await }).await;
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused)), (Code::Unauthenticated, ErrorReason::KeyInvalid));
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_opened_once() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let request = pb::CreateAccountRequest { request_id: id(), name: "acme".to_owned(), limit_msat: -500 };
+    let opened = admin!(gateway, "alice", create_account, request.clone()).unwrap().account.unwrap();
+    assert_eq!(opened.limit_msat, -500, "credit");
+    let again = admin!(gateway, "bob", create_account, request.clone()).unwrap().account.unwrap();
+    assert_eq!(again, opened);
+    let other = pb::CreateAccountRequest { name: "another".to_owned(), ..request.clone() };
+    let refused = admin!(gateway, "bob", create_account, other).unwrap_err();
+    assert_eq!(reason(&refused), ErrorReason::RequestIdReused);
+    for bad in [
+        pb::CreateAccountRequest { request_id: "x".to_owned(), ..request.clone() },
+        pb::CreateAccountRequest { name: String::new(), ..request.clone() },
+        pb::CreateAccountRequest { limit_msat: 1, ..request },
+    ] {
+        let refused = admin!(gateway, "bob", create_account, bad).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::InvalidField);
+    }
+    let listed = admin!(gateway, "bob", list_accounts, pb::ListAccountsRequest::default()).unwrap();
+    assert_eq!(listed.accounts, [opened]);
+}
+
+#[tokio::test]
+async fn a_price_that_is_set_counts_for_new_quotes_at_every_replica() {
+    let world = World::new().await;
+    let (one, two) = (world.start().await, world.start().await);
+    let before = two.quote(&["hello"]).await;
+    let price = pb::Price { model_name: "mini".to_owned(), per_call_msat: 5, per_token_msat: 1, set: false };
+    let set = admin!(one, "alice", set_price, pb::SetPriceRequest { price: Some(price.clone()) }).unwrap();
+    assert_eq!(set.price, Some(pb::Price { set: true, ..price.clone() }));
+    assert_eq!(one.quote(&["hello"]).await.0.price_msat, 8);
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(two.quote(&["hello"]).await.0.price_msat, 8);
+    assert_eq!(before.0.price_msat, 1030, "a quote keeps its price");
+    let removed =
+        admin!(one, "bob", remove_price, pb::RemovePriceRequest { model_name: "mini".to_owned() }).unwrap();
+    assert_eq!(removed.price.map(|price| (price.per_call_msat, price.set)), Some((1000, false)));
+    let zero = pb::Price { per_call_msat: 0, per_token_msat: 0, ..price };
+    let refused = admin!(one, "bob", set_price, pb::SetPriceRequest { price: Some(zero) }).unwrap_err();
+    assert_eq!(reason(&refused), ErrorReason::InvalidField);
+}
+
+async fn brake(gateway: &Process, name: &str, engaged: bool) -> Result<pb::SetBrakeResponse, Status> {
+    let request = pb::SetBrakeRequest { name: name.to_owned(), engaged, note: "a test".to_owned() };
+    admin!(gateway, "alice", set_brake, request)
+}
+
+#[tokio::test]
+async fn the_brake_on_new_jobs_stops_them_and_lets_running_ones_end() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 10_000).await;
+    let held = gateway.quote(&["hello"]).await;
+    brake(&gateway, "new_jobs", true).await.unwrap();
+    let refused = gateway.create_quote(order(&["hello"])).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, ErrorReason::Paused));
+    assert_eq!(reason(&customer.run(&gateway, job(&["a"])).await.unwrap_err()), ErrorReason::Paused);
+    let deposit = with_key(&customer.key, pb::CreateDepositRequest { request_id: id(), amount_msat: 1 });
+    let deposit = gateway.as_customer(|accounts| async move { accounts.create_deposit(deposit).await }).await;
+    assert_eq!(reason(&deposit.unwrap_err()), ErrorReason::Paused);
+    world.payments.pay(held.id());
+    world.wait_for(held.id(), State::Settled).await;
+    let shown = admin!(gateway, "bob", list_brakes, pb::ListBrakesRequest {}).unwrap().brakes;
+    let shown: Vec<_> = shown.iter().map(|it| (it.name.as_str(), it.engaged, it.operator.as_str())).collect();
+    assert_eq!(shown, [("claims", false, ""), ("new_jobs", true, "alice")]);
+    brake(&gateway, "new_jobs", false).await.unwrap();
+    customer.run(&gateway, job(&["a"])).await.unwrap();
+    assert_eq!(reason(&brake(&gateway, "payouts", true).await.unwrap_err()), ErrorReason::InvalidField);
+}
+
+#[tokio::test]
+async fn the_brake_on_claims_leaves_finished_jobs_waiting() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 10_000).await;
+    brake(&gateway, "claims", true).await.unwrap();
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay(bought.id());
+    world.wait_for(bought.id(), State::Completed).await;
+    let prepaid = customer.run(&gateway, job(&["hello"]));
+    let release = async {
+        until("the prepaid job is finished", || async { world.serving.embeds() == 2 }).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(world.state(bought.id()).await, State::Completed);
+        assert_eq!((world.payments.claims(), world.audit.entries().len()), (0, 0));
+        assert!(customer.balance(&world).await.reserved_units > 0);
+        brake(&gateway, "claims", false).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(prepaid, release);
+    assert_eq!(answer.unwrap().job.unwrap().state(), pb::JobState::Settled);
+    world.wait_for(bought.id(), State::Settled).await;
+}
+
+#[tokio::test]
+async fn a_correction_takes_two_operators() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 1_000).await;
+    let request = pb::ProposeAdjustmentRequest {
+        request_id: id(),
+        account_id: customer.id.to_string(),
+        amount_msat: 250,
+        note: "goodwill".to_owned(),
+    };
+    let proposed = admin!(gateway, "alice", propose_adjustment, request.clone()).unwrap().adjustment.unwrap();
+    let again = admin!(gateway, "alice", propose_adjustment, request.clone()).unwrap().adjustment.unwrap();
+    assert_eq!((&again, proposed.applied_unix_ms), (&proposed, 0));
+    assert_eq!(customer.balance(&world).await.balance_units, 1_000, "a proposal moves nothing");
+    let approve = pb::ApproveAdjustmentRequest { adjustment_id: proposed.adjustment_id.clone() };
+    let refused = admin!(gateway, "alice", approve_adjustment, approve.clone()).unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::PermissionDenied, ErrorReason::NotAllowed));
+    for _ in 0..2 {
+        let applied =
+            admin!(gateway, "bob", approve_adjustment, approve.clone()).unwrap().adjustment.unwrap();
+        assert_eq!((applied.approved_by.as_str(), applied.applied_unix_ms > 0), ("bob", true));
+    }
+    assert_eq!(customer.balance(&world).await.balance_units, 1_250, "once");
+
+    // Nothing is taken that is not there, and then nothing is approved either.
+    let much = pb::ProposeAdjustmentRequest { request_id: id(), amount_msat: -2_000, ..request.clone() };
+    let much = admin!(gateway, "bob", propose_adjustment, much).unwrap().adjustment.unwrap();
+    let approve = pb::ApproveAdjustmentRequest { adjustment_id: much.adjustment_id };
+    let refused = admin!(gateway, "alice", approve_adjustment, approve).unwrap_err();
+    assert_eq!(reason(&refused), ErrorReason::InsufficientFunds);
+    let listed = admin!(gateway, "bob", list_adjustments, pb::ListAdjustmentsRequest {}).unwrap().adjustments;
+    assert_eq!(listed.iter().map(|it| it.approved_by.as_str()).collect::<Vec<_>>(), ["", "bob"]);
+    for bad in [
+        pb::ProposeAdjustmentRequest { amount_msat: 0, ..request.clone() },
+        pb::ProposeAdjustmentRequest { amount_msat: i64::MIN, ..request.clone() },
+        pb::ProposeAdjustmentRequest { note: " ".to_owned(), ..request.clone() },
+    ] {
+        let refused = admin!(gateway, "bob", propose_adjustment, bad).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::InvalidField);
+    }
+    let nobody = pb::ProposeAdjustmentRequest { request_id: id(), account_id: id(), ..request };
+    let refused = admin!(gateway, "bob", propose_adjustment, nobody).unwrap_err();
+    assert_eq!(reason(&refused), ErrorReason::AccountNotFound);
+}
+
+#[tokio::test]
+async fn suspense_goes_to_one_customer_once() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::new(&gateway, terms()).await;
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay_beyond(bought.id(), 70);
+    world.wait_for(bought.id(), State::Settled).await;
+    let items = admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest::default()).unwrap().items;
+    assert_eq!((items.len(), items[0].amount_msat, items[0].source.as_str()), (1, 70, "job"));
+    let resolve =
+        pb::ResolveSuspenseRequest { item_id: items[0].item_id.clone(), account_id: customer.id.to_string() };
+    for _ in 0..2 {
+        let item = admin!(gateway, "bob", resolve_suspense, resolve.clone()).unwrap().item.unwrap();
+        assert_eq!((item.account_id, item.resolved_by.as_str()), (customer.id.to_string(), "bob"));
+    }
+    assert_eq!(customer.balance(&world).await.balance_units, 70);
+    let other = Customer::new(&gateway, terms()).await;
+    let twice = pb::ResolveSuspenseRequest { account_id: other.id.to_string(), ..resolve };
+    assert!(admin!(gateway, "bob", resolve_suspense, twice).is_err());
+    let left = admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest::default()).unwrap().items;
+    assert!(left.is_empty());
+    let all = admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest { all: true }).unwrap().items;
+    assert_eq!(all.len(), 1);
+}
+
+#[tokio::test]
+async fn the_books_agree_with_the_journal_to_the_millisatoshi() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::new(&gateway, terms()).await;
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay_beyond(bought.id(), 70);
+    world.wait_for(bought.id(), State::Settled).await;
+    let deposit = with_key(&customer.key, pb::CreateDepositRequest { request_id: id(), amount_msat: 5_000 });
+    let deposit = gateway.as_customer(|accounts| async move { accounts.create_deposit(deposit).await }).await;
+    let deposit: JobId = deposit.unwrap().into_inner().deposit.unwrap().deposit_id.parse().unwrap();
+    world.payments.pay(deposit);
+    until("the balance has it", || async { customer.balance(&world).await.balance_units == 5_000 }).await;
+    customer.run(&gateway, job(&["hello"])).await.unwrap();
+    world.events_taken_in().await;
+    let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
+    assert_eq!((report.residue_msat, report.findings.len()), (0, 0));
+    assert_eq!((report.ledger_lightning_msat, report.journal_taken_msat), (6_100, 6_100));
+    assert_eq!(report.cursor, world.payments.head());
+
+    // Money that no event told of is a residue, whoever made it.
+    customer.fund(&world, 11).await;
+    let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
+    assert_eq!(report.residue_msat, 11);
+}
