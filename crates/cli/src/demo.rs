@@ -19,6 +19,7 @@ use crate::buy::{Bought, Ended, follow, pay, preview, quote, start_wallet};
 use crate::exit::{Exit, Failure, chain, internal};
 use crate::output::Output;
 
+mod prepaid;
 mod similarity;
 
 /// What is embedded when nothing is given.
@@ -74,13 +75,17 @@ async fn tell(args: DemoArgs, out: &Output) -> Result<(), Failure> {
     let stage = Stage::open(&network, out).await?;
 
     let (bought, bundle) = stage.paid(&texts, bundle_file, out).await?;
+    let prepaid = stage.prepaid(&texts, out).await?;
     let failed = stage.failing(&texts, out).await?;
 
     stage.payer.stop().await.map_err(wallet)?;
     network.stop().await?;
     out.line(format_args!("\nDone in {:.0} s; nothing is left running.", began.elapsed().as_secs_f64()));
     if out.is_json() {
-        out.result(&json!({ "paid": summary(&bought), "bundle": bundle, "failed": failed }), "");
+        out.result(
+            &json!({ "paid": summary(&bought), "bundle": bundle, "prepaid": prepaid, "failed": failed }),
+            "",
+        );
     }
     Ok(())
 }
@@ -261,8 +266,20 @@ impl<'a> Stage<'a> {
         Err(Failure::new(Exit::Unavailable, "the receipt was not anchored in time"))
     }
 
-    /// Runs `ailayer verify`, as the buyer would on another machine.
     fn verified(&self, bundle: &Path, answer: &Path, texts: &[String], out: &Output) -> Result<(), Failure> {
+        let told = self.verify(bundle, answer, texts)?;
+        out.line(format_args!(
+            "   $ ailayer verify {} --gateway-key … --log-key … --answer … --text …",
+            bundle.display()
+        ));
+        for line in told.lines() {
+            out.line(format_args!("   {line}"));
+        }
+        Ok(())
+    }
+
+    /// Runs `ailayer verify`, as the buyer would on another machine; answers what it tells.
+    fn verify(&self, bundle: &Path, answer: &Path, texts: &[String]) -> Result<String, Failure> {
         let program = std::env::current_exe().map_err(internal)?;
         let mut command = std::process::Command::new(program);
         command.arg("verify").arg(bundle).args(["--network", "regtest"]).arg("--answer").arg(answer);
@@ -272,15 +289,8 @@ impl<'a> Stage<'a> {
             command.arg("--text").arg(text);
         }
         let done = command.output().map_err(internal)?;
-        out.line(format_args!(
-            "   $ ailayer verify {} --gateway-key … --log-key … --answer … --text …",
-            bundle.display()
-        ));
-        for line in String::from_utf8_lossy(&done.stdout).lines() {
-            out.line(format_args!("   {line}"));
-        }
         if done.status.success() {
-            Ok(())
+            Ok(String::from_utf8_lossy(&done.stdout).into_owned())
         } else {
             Err(Failure::new(Exit::Verification, String::from_utf8_lossy(&done.stderr).trim()))
         }
@@ -288,7 +298,7 @@ impl<'a> Stage<'a> {
 
     /// The model server dies between payment and answer: the buyer's money must come back.
     async fn failing(&self, texts: &[String], out: &Output) -> Result<Value, Failure> {
-        out.line("\n5. A job that fails: the model server is killed before the money arrives");
+        out.line("\n6. A job that fails: the model server is killed before the money arrives");
         let (offer, purchase) = quote(&self.gateway, &self.order(texts), &self.terms()?).await?;
         self.network.model_serving.kill9().await?;
         let before = self.payer.balances().await.map_err(wallet)?.outbound_msat;

@@ -116,6 +116,8 @@ impl From<CallError> for Failure {
             Some(_) => Exit::Refused,
             None => Exit::Internal,
         };
-        Self { exit, message: chain(&error), reason }
+        // A service's own words say it all; what the transport says has causes.
+        let message = if reason.is_some() { error.to_string() } else { chain(&error) };
+        Self { exit, message, reason }
     }
 }

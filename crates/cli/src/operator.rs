@@ -155,7 +155,12 @@ pub async fn key(args: KeyArgs, out: &Output) -> Result<(), Failure> {
             0 => "none".to_owned(),
             limit => format!("{} of {limit} in {} s", it.spent_msat, terms.spend_window_s),
         };
-        let state = if it.revoked_unix_ms == 0 { "good" } else { "REVOKED" };
+        let is_past = |time: u64| time != 0 && time <= ailayer_platform::clock::now_ms().0;
+        let state = match (it.revoked_unix_ms, is_past(terms.expires_unix_ms)) {
+            (0, false) => "good",
+            (0, true) => "EXPIRED",
+            _ => "REVOKED",
+        };
         vec![it.key_id.clone(), state.to_owned(), terms.scopes.join(","), limit, terms.name]
     };
     let head = ["key", "state", "scopes", "spent msat", "name"];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ailayer_devnet::{
-    AilayerBinary, DataDir, NetworkOptions, Plan, Process, ProcessSpec, ServiceProcess, Toolbox,
+    AilayerBinary, DataDir, NetworkOptions, Operator, Plan, Process, ProcessSpec, ServiceProcess, Toolbox,
 };
 use ailayer_platform::tasks::Shutdown;
 use serde_json::json;
@@ -72,10 +72,11 @@ async fn devnet(data_dir: DataDir, shutdown: &Shutdown, out: &Output) -> Result<
         |text, (name, url)| format!("{text}\n{name:<14} {url}"),
     );
     let program = std::env::current_exe().map_err(internal)?;
-    let text = format!("{text}\n\n{}", look_around(&program, &addresses));
+    let text = format!("{text}\n\n{}", look_around(&program, &addresses, &network.operators));
     let value = json!({
         "data_dir": network.backbone.data_dir.path(),
         "bitcoind": { "rpc": bitcoind.rpc_url(), "user": bitcoind.rpc_user(), "password": bitcoind.rpc_password() },
+        "operators": network.operators.iter().map(|it| (it.name, it.key.as_str())).collect::<std::collections::BTreeMap<_, _>>(),
         "services": addresses.iter().map(|(name, url)| (name.clone(), url.clone())).collect::<std::collections::BTreeMap<_, _>>(),
     });
     out.result(&value, format_args!("{text}\nrunning; Ctrl-C ends everything"));
@@ -139,7 +140,7 @@ async fn configured(
 }
 
 /// What to type in another terminal: the variables that `ailayer` reads, and where it is.
-fn look_around(program: &Path, addresses: &[(String, String)]) -> String {
+fn look_around(program: &Path, addresses: &[(String, String)], operators: &[Operator]) -> String {
     let variables = [
         ("gateway", "AILAYER_GATEWAY"),
         ("payment", "AILAYER_PAYMENT"),
@@ -154,6 +155,11 @@ fn look_around(program: &Path, addresses: &[(String, String)]) -> String {
     }
     lines.push(format!("  alias ailayer={}", program.display()));
     lines.push("  ailayer status; ailayer model list".to_owned());
+    lines.push("to operate it, as one of two:".to_owned());
+    lines.extend(
+        operators.iter().map(|it| format!("  export AILAYER_OPERATOR_KEY={}  # {}", it.key, it.name)),
+    );
+    lines.push("  ailayer account open NAME; ailayer key new ACCOUNT --name NAME; ailayer price list; ailayer reconcile".to_owned());
     lines.join("\n")
 }
 

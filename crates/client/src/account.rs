@@ -1,7 +1,7 @@
 //! The gateway, as a customer with a key sees it.
 
 use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
-use ailayer_primitives::RequestId;
+use ailayer_primitives::{JobToken, RequestId};
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use pb::account_service_client::AccountServiceClient;
 
@@ -10,6 +10,7 @@ pub use pb::{Account, Deposit, DepositState, GetAccountResponse, RunJobResponse,
 
 use crate::bearer::Bearer;
 use crate::error::refused;
+use crate::gateway::JobKey;
 use crate::wire::Reader;
 use crate::{CallError, MAX_ANSWER_BYTES};
 
@@ -31,6 +32,13 @@ pub struct PrepaidOrder {
     pub truncate: bool,
     /// The most it may cost, millisatoshi; 0 for no limit but the balance.
     pub max_price_msat: u64,
+}
+
+/// What opens an answered job for [`GatewayClient`](crate::GatewayClient): its receipt, its proof.
+pub fn job_key(answer: &RunJobResponse) -> Result<JobKey, CallError> {
+    let job = READ.required("job", answer.job.as_ref())?;
+    let job_id = READ.parse("job_id", &job.job_id)?;
+    Ok(JobKey { job_id, token: JobToken::new(READ.bytes("job_token", &answer.job_token)?) })
 }
 
 /// Calls the gateway with an API key.

@@ -17,7 +17,7 @@ use crate::{CallError, MAX_ANSWER_BYTES};
 
 const SERVICE: &str = "gateway";
 const READ: Reader = Reader(SERVICE);
-/// Accounts of one page.
+/// Entries of one page.
 const PAGE: u32 = 1000;
 
 /// Calls the gateway with an operator's key.
@@ -78,7 +78,17 @@ impl AdminClient {
 
     /// The keys of an account.
     pub async fn keys(&self, account_id: String) -> Result<Vec<ApiKey>, CallError> {
-        Ok(call!(self.list_api_keys(pb::ListApiKeysRequest { account_id })).keys)
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let account_id = account_id.clone();
+            let request = pb::ListApiKeysRequest { account_id, page_size: PAGE, page_token };
+            let page = call!(self.list_api_keys(request));
+            all.extend(page.keys);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 
     /// Revokes a key.
@@ -122,14 +132,32 @@ impl AdminClient {
         READ.required("adjustment", call!(self.approve_adjustment(request)).adjustment)
     }
 
-    /// The newest corrections.
+    /// All corrections, the newest first.
     pub async fn adjustments(&self) -> Result<Vec<Adjustment>, CallError> {
-        Ok(call!(self.list_adjustments(pb::ListAdjustmentsRequest {})).adjustments)
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = pb::ListAdjustmentsRequest { page_size: PAGE, page_token };
+            let page = call!(self.list_adjustments(request));
+            all.extend(page.adjustments);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
     }
 
     /// The suspense queue; with what was resolved, if `all`.
     pub async fn suspense(&self, all: bool) -> Result<Vec<SuspenseItem>, CallError> {
-        Ok(call!(self.list_suspense(pb::ListSuspenseRequest { all })).items)
+        let (mut items, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let page =
+                call!(self.list_suspense(pb::ListSuspenseRequest { all, page_size: PAGE, page_token }));
+            items.extend(page.items);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Gives an item of the suspense queue to an account.

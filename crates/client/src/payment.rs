@@ -13,7 +13,7 @@ pub use pb::{
     Channel, GetBalancesResponse as Balances, GetJournalResponse as Journal, HoldInvoiceState,
     OpenChannelRequest, PaymentState,
 };
-pub use types::{BlockRef, EventKind, HoldInvoice, Node, Payment, PaymentEvent};
+pub use types::{BlockRef, EventKind, HoldInvoice, Node, Payment, PaymentEvent, UnexpectedReceipt};
 
 use crate::error::refused;
 use crate::wire::Reader;

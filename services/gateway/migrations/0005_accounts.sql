@@ -5,6 +5,8 @@ create table accounts (
     -- Made once, however often it is asked for.
     request_id      uuid   not null constraint accounts_request_id unique,
     name            text   not null check (octet_length(name) between 1 and 128),
+    -- The credit it was opened with: a repeat must ask for the same. The ledger has the limit in force.
+    opened_limit    bigint not null check (opened_limit <= 0),
     created_unix_ms bigint not null
 );
 

@@ -21,13 +21,13 @@ create table deposits (
     check ((credited_msat is not null) = (state = 'CREDITED')),
     check ((taken_msat is null) = (credited_msat is null))
 );
-create index deposits_taking on deposits (updated_unix_ms) where state = 'TAKING';
+create index deposits_taking on deposits (deposit_id) where state = 'TAKING';
 create index deposits_open on deposits (account_id) where state = 'OPEN';
 
 -- Money that came and is not known to be anybody's: posted to liability:suspense in the same commit.
 create table suspense_items (
     item_id          uuid   primary key,
-    source           text   not null check (source in ('job', 'deposit')),
+    source           text   not null check (source in ('job', 'deposit', 'receipt')),
     source_id        uuid   not null,
     amount_msat      bigint not null check (amount_msat > 0),
     note             text   not null,

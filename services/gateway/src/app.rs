@@ -16,7 +16,6 @@ use ailayer_tlog::note::Verifier;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tonic::service::Routes;
-use uuid::Uuid;
 
 use crate::access::Access;
 use crate::audit_log::Log;
@@ -146,7 +145,6 @@ impl App {
             crash_points: crash_points.clone(),
         };
         let driver = Driver {
-            owner: Uuid::new_v4(),
             jobs: jobs.clone(),
             keys: keys.clone(),
             serving: Arc::clone(&ports.serving),
@@ -159,6 +157,8 @@ impl App {
             signals: signals.clone(),
             crash_points: crash_points.clone(),
         };
+        let slots = usize::try_from(settings.max_running_jobs).unwrap_or(usize::MAX);
+        let slots = slots.min(Semaphore::MAX_PERMITS);
         let prepaid = Prepaid {
             store: store.clone(),
             keys: keys.clone(),
@@ -172,6 +172,7 @@ impl App {
             access: access.clone(),
             ledger: ledger.clone(),
             driver: driver.clone(),
+            slots: Arc::new(Semaphore::new(slots)),
             signals: signals.clone(),
             crash_points: crash_points.clone(),
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::invoice::{Agreement, Invoice as SignedInvoice, InvoiceError};
+use ailayer_client::payment::UnexpectedReceipt;
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId};
 use ailayer_store::{Store, StoreError, Tx};
@@ -21,8 +22,11 @@ use crate::ports::Payments;
 use crate::signals::Signals;
 use crate::store::deposits::{self, DepositRecord};
 use crate::store::ledger::{Submission, apply_in_tx};
-use crate::store::{self, Invoice, suspense};
+use crate::store::suspense::{self, Source};
+use crate::store::{self, Invoice};
 
+/// The longest note of a suspense item, in characters.
+const MAX_NOTE: usize = 256;
 /// Deposits of one account that may wait for their payers at once.
 const MAX_OPEN: u64 = 16;
 
@@ -107,13 +111,10 @@ impl Deposits {
         request_id: RequestId,
         amount: AmountMsat,
     ) -> Result<DepositRecord, DepositError> {
-        self.brakes.check(Brake::NewJobs).await?;
-        if deposits::count_open(self.store.pool(), caller.account).await? >= MAX_OPEN {
-            return Err(DepositError::TooManyOpen);
-        }
-        let expiry_s = u32::try_from(self.expiry.as_secs()).unwrap_or(u32::MAX);
-        let pool = self.store.pool();
-        let record = deposits::create(pool, caller.account, request_id, amount, expiry_s).await?;
+        let record = match deposits::by_request_id(self.store.pool(), caller.account, request_id).await? {
+            Some(known) => known,
+            None => self.stored(caller, request_id, amount).await?,
+        };
         if record.amount != amount {
             return Err(DepositError::RequestIdReused);
         }
@@ -124,10 +125,27 @@ impl Deposits {
         }
     }
 
+    /// Stores a deposit, or finds the one that a twin of the request has stored meanwhile.
+    async fn stored(
+        &self,
+        caller: &Caller,
+        request_id: RequestId,
+        amount: AmountMsat,
+    ) -> Result<DepositRecord, DepositError> {
+        self.brakes.check(Brake::NewJobs).await?;
+        let expiry_s = u32::try_from(self.expiry.as_secs()).unwrap_or(u32::MAX);
+        let mut tx = self.store.begin().await?;
+        deposits::insert_in_tx(&mut tx, caller.account, request_id, amount, expiry_s, MAX_OPEN).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        let stored = deposits::by_request_id(self.store.pool(), caller.account, request_id).await?;
+        stored.ok_or(DepositError::TooManyOpen)
+    }
+
     async fn make_invoice(&self, record: DepositRecord) -> Result<DepositRecord, DepositError> {
         if record.state != DepositState::Open || store::now(self.store.pool()).await? >= record.expiry {
             return Err(DepositError::Ended);
         }
+        self.brakes.check(Brake::NewJobs).await?;
         let description_hash = description(&record);
         let id = JobId::new(record.deposit_id);
         let made = self
@@ -162,19 +180,35 @@ impl Deposits {
             DepositStep::Credit { credited, suspense } => {
                 let mut operations = vec![funding::credit(record.account, deposit_id, credited)?];
                 if suspense > AmountMsat::ZERO {
-                    operations.push(funding::suspense(deposit_id, suspense)?);
-                    queue_in_tx(tx, deposit_id, suspense, "paid beyond the invoice").await?;
+                    operations.push(funding::suspense("deposit", deposit_id, suspense)?);
+                    let note = "paid beyond the invoice";
+                    suspense::insert_in_tx(tx, Source::Deposit, deposit_id, suspense, note).await?;
                 }
                 let taken = credited.checked_add(suspense).unwrap_or(credited);
                 deposits::credit_in_tx(tx, deposit_id, taken, credited).await?;
                 post_in_tx(tx, deposit_id, operations).await?;
             }
             DepositStep::Suspense { amount } => {
-                queue_in_tx(tx, deposit_id, amount, "taken after the deposit had ended").await?;
-                post_in_tx(tx, deposit_id, vec![funding::suspense(deposit_id, amount)?]).await?;
+                let note = "taken after the deposit had ended";
+                suspense::insert_in_tx(tx, Source::Deposit, deposit_id, amount, note).await?;
+                post_in_tx(tx, deposit_id, vec![funding::suspense("deposit", deposit_id, amount)?]).await?;
             }
         }
         Ok(Booked::Done)
+    }
+
+    /// Books money that no row of the payment service authorised, named by the event that told of it. Whose it is, a person
+    /// finds out.
+    pub async fn book_unexpected_in_tx(
+        &self,
+        tx: &mut Tx,
+        event_id: Uuid,
+        receipt: &UnexpectedReceipt,
+    ) -> Result<(), BookError> {
+        let note: String =
+            format!("{}: {}", receipt.payment_hash, receipt.note).chars().take(MAX_NOTE).collect();
+        suspense::insert_in_tx(tx, Source::Receipt, event_id, receipt.amount, &note).await?;
+        post_in_tx(tx, event_id, vec![funding::suspense("receipt", event_id, receipt.amount)?]).await
     }
 
     /// Asks for the money of a deposit that is being taken. Proves nothing: the event does.
@@ -189,11 +223,6 @@ impl Deposits {
 fn description(record: &DepositRecord) -> Digest {
     let text = format!("AILayer deposit {} of {} msat", record.deposit_id, record.amount.msat());
     Digest::sha256(text.as_bytes())
-}
-
-async fn queue_in_tx(tx: &mut Tx, id: Uuid, amount: AmountMsat, note: &str) -> Result<(), StoreError> {
-    tracing::warn!(deposit_id = %id, amount_msat = amount.msat(), note, "money is in suspense");
-    suspense::insert_in_tx(tx, "deposit", id, amount, note).await
 }
 
 async fn post_in_tx(tx: &mut Tx, id: Uuid, operations: Vec<Operation>) -> Result<(), BookError> {

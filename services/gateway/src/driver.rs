@@ -68,8 +68,6 @@ enum StepError {
 /// Drives jobs. Cloned freely.
 #[derive(Clone)]
 pub struct Driver {
-    /// This replica's name on leases.
-    pub owner: Uuid,
     /// Changes jobs.
     pub jobs: Jobs,
     /// Signs receipts.
@@ -95,17 +93,18 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Drives a job whose lease this replica holds, until it rests or ends, and gives the lease back.
+    /// Drives a job whose lease is `owner`'s, until it rests or ends, and gives the lease back. An owner is one driving of jobs,
+    /// not one process: a lease that lapsed and was taken again here is another's, too.
     ///
     /// Dropping this at any point is like a crash: the job is found again when the lease has lapsed. Model, log and money
     /// are one trace.
-    pub async fn drive(&self, job_id: JobId) {
+    pub async fn drive(&self, job_id: JobId, owner: Uuid) {
         let span = tracing::info_span!(parent: None, "drive_job", %job_id);
-        self.drive_leased(job_id).instrument(span).await;
+        self.leased(job_id, owner, self.steps(job_id)).instrument(span).await;
     }
 
     /// Drives a prepaid job whose first attempt this replica has begun just now, as [`Self::drive`] would.
-    pub async fn drive_begun(&self, running: JobRecord, input: EmbedInput) {
+    pub async fn drive_begun(&self, running: JobRecord, input: EmbedInput, owner: Uuid) {
         let job_id = running.job_id;
         let span = tracing::info_span!("drive_job", %job_id);
         let steps = async {
@@ -119,22 +118,18 @@ impl Driver {
                 }
             }
         };
-        self.leased(job_id, steps).instrument(span).await;
+        self.leased(job_id, owner, steps).instrument(span).await;
     }
 
-    async fn drive_leased(&self, job_id: JobId) {
-        self.leased(job_id, self.steps(job_id)).await;
-    }
-
-    async fn leased(&self, job_id: JobId, steps: impl Future<Output = Option<(u64, Duration)>>) {
+    async fn leased(&self, job_id: JobId, owner: Uuid, steps: impl Future<Output = Option<(u64, Duration)>>) {
         let rest = tokio::select! {
             rest = steps => rest,
-            () = self.keep_lease(job_id) => {
-                tracing::warn!(%job_id, "another replica has taken the job over");
+            () = self.keep_lease(job_id, owner) => {
+                tracing::warn!(%job_id, "another driver has taken the job over");
                 return;
             }
         };
-        if let Err(error) = leases::give_back(self.pool(), job_id, self.owner, rest).await {
+        if let Err(error) = leases::give_back(self.pool(), job_id, owner, rest).await {
             telemetry::step_failed(job_id, "give_back_lease", &error);
         }
     }
@@ -207,10 +202,10 @@ impl Driver {
     }
 
     /// Ends when the lease is lost.
-    async fn keep_lease(&self, job_id: JobId) {
+    async fn keep_lease(&self, job_id: JobId, owner: Uuid) {
         loop {
             tokio::time::sleep(self.lease / 3).await;
-            match leases::renew(self.pool(), job_id, self.owner, self.lease).await {
+            match leases::renew(self.pool(), job_id, owner, self.lease).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 Err(error) => telemetry::step_failed(job_id, "renew_lease", &error),

@@ -14,8 +14,9 @@ use crate::domain::ledger::sale::{self, SaleError};
 use crate::domain::ledger::{Operation, OperationError, Stripe, Verdict, prepaid};
 use crate::domain::statements::sign_closing;
 use crate::signals::Signals;
+use crate::store::suspense::{self, Source};
 use crate::store::transitions::{Facts, write_in_tx};
-use crate::store::{JobRecord, PrepaidTerms, api_keys, jobs, ledger, suspense};
+use crate::store::{JobRecord, PrepaidTerms, api_keys, jobs, ledger};
 use crate::telemetry;
 
 /// The kind of outbox items that carry closing entries; their key is the job's id.
@@ -125,8 +126,8 @@ impl Jobs {
                     facts.taken = Some(amount);
                     let beyond = amount.checked_sub(before.job.price).unwrap_or(AmountMsat::ZERO);
                     if beyond > AmountMsat::ZERO {
-                        suspense::insert_in_tx(tx, "job", job_id.uuid(), beyond, "paid beyond the price")
-                            .await?;
+                        let note = "paid beyond the price";
+                        suspense::insert_in_tx(tx, Source::Job, job_id.uuid(), beyond, note).await?;
                     }
                     post_in_tx(tx, job_id, sale::settled(job_id, before.job.price, amount)?).await?;
                 }
@@ -136,12 +137,13 @@ impl Jobs {
                 Effect::Capture { amount } => {
                     facts.taken = Some(amount);
                     let account = payer(&before)?.account;
-                    post_in_tx(tx, job_id, prepaid::capture(account, job_id, amount)?).await?;
+                    // The key before the accounts: the order in which new jobs lock them.
                     give_back_in_tx(tx, &before, before.job.price.checked_sub(amount).ok()).await?;
+                    post_in_tx(tx, job_id, prepaid::capture(account, job_id, amount)?).await?;
                 }
                 Effect::Void => {
-                    post_in_tx(tx, job_id, prepaid::void(payer(&before)?.account, job_id)?).await?;
                     give_back_in_tx(tx, &before, Some(before.job.price)).await?;
+                    post_in_tx(tx, job_id, prepaid::void(payer(&before)?.account, job_id)?).await?;
                 }
                 Effect::AppendClosing { outcome } => {
                     facts.closing = self.enqueue_closing_in_tx(tx, &before, outcome, facts.taken).await?;

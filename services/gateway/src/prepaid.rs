@@ -5,13 +5,14 @@ mod rows;
 use std::sync::Arc;
 
 use ailayer_client::CallError;
-use ailayer_client::serving::Model as Loaded;
+use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::digest::{DigestError, embed_input};
 use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use rows::{PrepaidRow, PrepaidRows};
@@ -151,6 +152,8 @@ pub struct Prepaid {
     pub ledger: LedgerHandle<PrepaidRow>,
     /// Runs what has begun.
     pub driver: Driver,
+    /// Bounds the jobs that run here at once.
+    pub slots: Arc<Semaphore>,
     /// Tells when jobs change.
     pub signals: Signals,
     /// Where simulations halt.
@@ -165,15 +168,18 @@ impl Prepaid {
         if let Some(known) = self.known(caller, order, body_digest).await? {
             return self.end_of(known).await;
         }
+        // Held until the job ends: what cannot run now is refused before anything is set aside.
+        let _slot = self.slots.try_acquire().map_err(|_| SubmitError::Overloaded)?;
         let new = self.offer(caller, order, body_digest).await?;
         let job_id = new.job_id;
         match self.begin(new.clone()).await? {
-            true => {
+            Some(begun_at) => {
                 self.crash_points.pass(crash_points::RUNNING).await;
-                self.driver.drive_begun(begun(new), order.input.clone()).await;
+                let owner = new.owner;
+                self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
             }
             // A twin of this request was faster.
-            false => {
+            None => {
                 let known = self.known(caller, order, body_digest).await?;
                 let known = known.ok_or_else(|| PrepaidError::Refused(Refusal::Moved))?;
                 return self.end_of(known).await;
@@ -241,8 +247,7 @@ impl Prepaid {
         let found = self.models.find(&order.model_name, &order.model_version).await;
         let model = found.map_err(PrepaidError::Serving)?;
         let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
-        let input_tokens = most_tokens(&order.input, &model);
-        let cap = cap(&price, input_tokens, order.max_price)?;
+        let (input_tokens, cap) = self.bound(order, &price, &model).await?;
         self.access.tokens(caller, input_tokens)?;
         let job_id = JobId::new(Uuid::now_v7());
         let created_at = store::now(self.store.pool()).await?;
@@ -270,19 +275,44 @@ impl Prepaid {
             cap,
             terms: PrepaidTerms { account: caller.account, key_id: caller.key_id, price },
             created_at,
-            owner: self.driver.owner,
+            owner: Uuid::new_v4(),
             lease: self.driver.lease,
         })
     }
 
-    /// Reserves the cap and writes the job, in one commit. False if the request has made a job meanwhile.
-    async fn begin(&self, new: NewPrepaidJob) -> Result<bool, PrepaidError> {
+    /// How many tokens may be charged for, and what that many cost: what is reserved. Reckoned from the length of the texts; only
+    /// if that is more than the caller allows, they are counted, and refused if they really cost more.
+    async fn bound(
+        &self,
+        order: &PrepaidOrder,
+        price: &Price,
+        model: &Loaded,
+    ) -> Result<(u64, AmountMsat), PrepaidError> {
+        let most = most_tokens(&order.input, model);
+        let cap = price.of(most)?;
+        let Some(limit) = order.max_price.filter(|limit| cap > *limit) else { return Ok((most, cap)) };
+        let call = EmbedCall {
+            model_name: order.model_name.clone(),
+            model_version: model.version.clone(),
+            texts: order.input.texts.clone(),
+            truncate: order.input.truncate,
+        };
+        let counted = self.driver.serving.tokenize(&call).await.map_err(PrepaidError::Serving)?;
+        let counted = counted.token_counts.iter().map(|count| u64::from(*count)).fold(0, u64::saturating_add);
+        match price.of(counted)? {
+            price if price > limit => Err(PrepaidError::TooExpensive { price, limit }),
+            price => Ok((counted, price)),
+        }
+    }
+
+    /// Reserves the cap and writes the job, in one commit; answers when. None if the request has made a job meanwhile.
+    async fn begin(&self, new: NewPrepaidJob) -> Result<Option<UnixMs>, PrepaidError> {
         let (account, key_id, cap) = (new.terms.account, new.terms.key_id, new.cap);
         let operation = prepaid::reserve(account, new.job_id, cap)?;
         let twin = (account, new.request_id);
         let submitted = self.ledger.submit_with(operation, PrepaidRow::new(new)).await;
         match submitted {
-            Ok(Verdict::Applied(_) | Verdict::Duplicate(_)) => Ok(true),
+            Ok(Verdict::Applied(posted) | Verdict::Duplicate(posted)) => Ok(Some(posted.posted_at)),
             Ok(Verdict::Refused(Refusal::InsufficientFunds)) => Err(PrepaidError::InsufficientFunds(cap)),
             Ok(Verdict::Refused(Refusal::Frozen)) => Err(PrepaidError::Frozen),
             // A twin, or the key: whoever was refused is told which.
@@ -291,7 +321,7 @@ impl Prepaid {
             // The unique key refuses a twin that came through another replica.
             Err(SubmitError::Failed(error)) => {
                 let known = store::prepaid::by_request_id(self.store.pool(), twin.0, twin.1).await?;
-                if known.is_some() { Ok(false) } else { Err(SubmitError::Failed(error).into()) }
+                if known.is_some() { Ok(None) } else { Err(SubmitError::Failed(error).into()) }
             }
             Err(error) => Err(error.into()),
         }
@@ -302,10 +332,10 @@ impl Prepaid {
         (account, request_id): (crate::domain::ledger::CustomerId, RequestId),
         key_id: crate::domain::api_key::KeyId,
         cap: AmountMsat,
-    ) -> Result<bool, PrepaidError> {
+    ) -> Result<Option<UnixMs>, PrepaidError> {
         let pool = self.store.pool();
         if store::prepaid::by_request_id(pool, account, request_id).await?.is_some() {
-            return Ok(false);
+            return Ok(None);
         }
         match api_keys::by_id(pool, key_id).await? {
             Some(key) if key.is_good() => match key.caller.terms.spend_limit {
@@ -329,21 +359,8 @@ fn most_tokens(input: &EmbedInput, model: &Loaded) -> u64 {
     input.texts.iter().map(of_text).fold(0, u64::saturating_add)
 }
 
-/// What is reserved: what so many tokens cost, at most what the caller allows. A limit that the smallest answer exceeds is
-/// refused; one in between caps the charge.
-fn cap(price: &Price, tokens: u64, limit: Option<AmountMsat>) -> Result<AmountMsat, PrepaidError> {
-    let most = price.of(tokens)?;
-    let Some(limit) = limit else { return Ok(most) };
-    let least = price.of(1)?;
-    if limit < least {
-        return Err(PrepaidError::TooExpensive { price: least, limit });
-    }
-    Ok(most.min(limit))
-}
-
-/// The job as it was written, without reading it back. Its times are those of the quote, a moment earlier than the row's.
-fn begun(new: NewPrepaidJob) -> JobRecord {
-    let now: UnixMs = new.created_at;
+/// The job as it was written at that time, without reading it back.
+fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
     JobRecord {
         job_id: new.job_id,
         version: 1,
@@ -364,7 +381,7 @@ fn begun(new: NewPrepaidJob) -> JobRecord {
         closing: None,
         closing_leaf_index: None,
         erased_at: None,
-        created_at: now,
+        created_at: new.created_at,
         updated_at: now,
         now,
     }

@@ -256,6 +256,8 @@ impl Quotes {
         if record.job.state != State::Quoted || record.now >= record.job.expiry {
             return Err(QuoteError::Ended);
         }
+        // Also of a quote that was stored before: nothing new may become payable.
+        self.brakes.check(Brake::NewJobs).await?;
         let description_hash = Digest::sha256(record.quote.as_bytes());
         let made = self
             .payments

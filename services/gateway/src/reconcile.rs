@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use crate::domain::ledger::{Asset, HouseKind};
 use crate::ports::Payments;
-use crate::store::ledger;
 use crate::store::ledger::audit::Findings;
+use crate::store::ties::Ties;
+use crate::store::{ledger, ties};
 use crate::tasks::follow_payments::SOURCE;
 
 /// How often both sides are read until they are at the same event.
@@ -38,10 +39,14 @@ pub enum ReconcileError {
 pub struct Report {
     /// The ledger against itself.
     pub findings: Findings,
+    /// The ledger against jobs, deposits and the suspense queue.
+    pub ties: Ties,
     /// What the ledger says is ours in Lightning, millisatoshi.
     pub ledger_msat: i64,
     /// The payment service's sums.
     pub journal: Journal,
+    /// What of it came in, with and without a row that asked for it, millisatoshi.
+    pub received_msat: u64,
     /// What is in the journal and cannot be in the ledger, by name: the difference it makes, millisatoshi.
     pub explained: Vec<(&'static str, i64)>,
     /// What is left of the difference.
@@ -59,25 +64,27 @@ pub async fn reconcile(store: &Store, payments: &Arc<dyn Payments>) -> Result<Re
         let after = inbox::cursor(store.pool(), SOURCE).await?;
         if before == journal.cursor && after == journal.cursor {
             let findings = ledger::audit::verify(store.pool()).await?;
-            return Ok(report(findings, ledger_msat, journal));
+            let ties = ties::verify(store.pool()).await?;
+            return Ok(report(findings, ties, ledger_msat, journal));
         }
         tokio::time::sleep(PAUSE).await;
     }
     Err(ReconcileError::Behind)
 }
 
-fn report(findings: Findings, ledger_msat: i64, journal: Journal) -> Report {
+fn report(findings: Findings, ties: Ties, ledger_msat: i64, journal: Journal) -> Report {
     let signed = |msat: u64| i64::try_from(msat).unwrap_or(i64::MAX);
     // The gateway sends nothing by itself: what the operator sent is the operator's, and is not in its ledger.
     let explained = [
-        ("received without a row", signed(journal.unexpected_received_msat)),
         ("sent by the operator", signed(journal.sent_msat).saturating_neg()),
         ("fees of sending", signed(journal.fees_msat).saturating_neg()),
     ];
     let explained: Vec<_> = explained.into_iter().filter(|(_, msat)| *msat != 0).collect();
-    // What was claimed must be in the ledger to the millisatoshi; the rest explains what the node has besides.
-    let residue_msat = i128::from(ledger_msat) - i128::from(journal.claimed_msat);
-    Report { findings, ledger_msat, journal, explained, residue_msat }
+    // What came in must be in the ledger to the millisatoshi, as somebody's or in suspense; the rest explains what else the
+    // node did.
+    let received_msat = journal.claimed_msat.saturating_add(journal.unexpected_received_msat);
+    let residue_msat = i128::from(ledger_msat) - i128::from(received_msat);
+    Report { findings, ties, ledger_msat, journal, received_msat, explained, residue_msat }
 }
 
 #[cfg(test)]
@@ -85,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_claimed_counts_against_the_ledger() {
+    fn what_came_in_counts_against_the_ledger_and_nothing_else() {
         let journal = Journal {
             cursor: 7,
             claimed_msat: 1000,
@@ -94,8 +101,8 @@ mod tests {
             fees_msat: 0,
             unexpected_payments: 0,
         };
-        let report = report(Findings::default(), 990, journal);
-        assert_eq!(report.residue_msat, -10);
-        assert_eq!(report.explained, [("received without a row", 5), ("sent by the operator", -300)]);
+        let report = report(Findings::default(), Ties::default(), 990, journal);
+        assert_eq!(report.residue_msat, -15);
+        assert_eq!(report.explained, [("sent by the operator", -300)]);
     }
 }

@@ -29,6 +29,7 @@ pub mod prices;
 mod record;
 pub mod retention;
 pub mod suspense;
+pub mod ties;
 pub mod transitions;
 
 use ailayer_primitives::UnixMs;

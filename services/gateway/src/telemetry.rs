@@ -157,6 +157,15 @@ pub fn step_failed(job_id: JobId, step: &'static str, error: &dyn std::error::Er
     tracing::warn!(%job_id, step, error = %error, "step failed, will be repeated");
 }
 
+/// Money came that is nobody's yet.
+pub fn suspense(source: &'static str, source_id: Uuid, amount: AmountMsat, note: &str) {
+    tracing::warn!(source, %source_id, amount_msat = amount.msat(), note, "money is in suspense");
+    static SUSPENSE: LazyLock<Counter> = LazyLock::new(|| {
+        counter("ailayer.gateway.suspense", "msat", "Money that came and was not known to be anybody's.")
+    });
+    SUSPENSE.add(amount.msat(), &[("source", source)]);
+}
+
 /// A step of a deposit failed and will be tried again.
 pub fn deposit_failed(deposit_id: Uuid, step: &'static str, error: &dyn std::error::Error) {
     tracing::warn!(%deposit_id, step, error = %error, "step failed, will be repeated");

@@ -33,7 +33,7 @@ pub use bitcoind::{Bitcoind, BlockRef};
 pub use data_dir::DataDir;
 pub use electrumx::ElectrumX;
 pub use error::DevnetError;
-pub use network::{Network, NetworkOptions, Plan};
+pub use network::{Network, NetworkOptions, Operator, Plan};
 pub use ports::{FreePort, free_port};
 pub use postgres::{Postgres, SharedPostgres};
 pub use process::{Account, Process, ProcessSpec, Signal};

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use bitcoin::hashes::{Hash as _, sha256};
+
 use crate::backbone::{Backbone, Progress};
 use crate::data_dir::DataDir;
 use crate::error::DevnetError;
 use crate::ports::{FreePort, free_port};
+use crate::postgres::random_hex;
 use crate::services::{AilayerBinary, ServiceProcess, ServiceSpec};
 use crate::toolbox::{Tool, Toolbox};
 
@@ -37,11 +40,40 @@ impl Default for NetworkOptions {
     }
 }
 
+/// Who may operate the network's gateway; made anew whenever its configuration is written.
+#[derive(Clone)]
+pub struct Operator {
+    /// The name, as it stands beside what was done.
+    pub name: &'static str,
+    /// The key, as `AILAYER_OPERATOR_KEY` takes it.
+    pub key: String,
+}
+
+impl Operator {
+    fn new(name: &'static str) -> Result<Self, DevnetError> {
+        Ok(Self { name, key: format!("ailo_{}", random_hex::<32>()?) })
+    }
+
+    /// A table of the gateway's configuration.
+    fn toml(&self) -> String {
+        let key_sha256 = sha256::Hash::hash(self.key.as_bytes());
+        format!("[[gateway.operators]]\nname = \"{}\"\nkey_sha256 = \"{key_sha256}\"\n", self.name)
+    }
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// A private network: Bitcoin Core, ElectrumX, PostgreSQL and the five services.
 ///
 /// Dropping it ends everything, services first.
 #[derive(Debug)]
 pub struct Network {
+    /// Two, as a correction needs one to propose it and another to approve it.
+    pub operators: [Operator; 2],
     /// Sells answers.
     pub gateway: ServiceProcess,
     /// Owns the operator's Lightning node.
@@ -60,6 +92,8 @@ pub struct Network {
 /// A network whose configuration is written and whose services are not started.
 #[derive(Debug)]
 pub struct Plan {
+    /// Who may operate the gateway.
+    pub operators: [Operator; 2],
     /// What the services stand on.
     pub backbone: Backbone,
     /// The services in start order.
@@ -90,7 +124,8 @@ impl Plan {
             services.push(ServiceSpec::new(name)?);
         }
         let lightning = free_port()?;
-        let toml = configuration(&backbone, toolbox, options, &services, &lightning).await?;
+        let operators = [Operator::new("alice")?, Operator::new("bob")?];
+        let toml = configuration(&backbone, toolbox, options, &services, &lightning, &operators).await?;
         let path = backbone.data_dir.path().join("ailayer.toml");
         std::fs::write(&path, toml).map_err(DevnetError::io(format!("writing {}", path.display())))?;
         let services = services
@@ -100,7 +135,7 @@ impl Plan {
                 options.env.iter().fold(spec, |spec, (key, value)| spec.env(key, value))
             })
             .collect();
-        Ok(Self { backbone, services, lightning })
+        Ok(Self { operators, backbone, services, lightning })
     }
 
     /// Starts every service and waits until all are ready.
@@ -112,7 +147,7 @@ impl Plan {
         binary: &AilayerBinary,
         progress: impl Fn(Progress) + Sync,
     ) -> Result<Network, DevnetError> {
-        let Self { backbone, services, lightning } = self;
+        let Self { operators, backbone, services, lightning } = self;
         let mut started = Vec::new();
         for spec in services {
             // All are launched at once; each waits by itself for those it calls.
@@ -128,7 +163,16 @@ impl Plan {
         let mut next =
             || started.next().ok_or_else(|| DevnetError::NotRunning { name: "a service".to_owned() });
         let (indexer, audit, model_serving, payment, gateway) = (next()?, next()?, next()?, next()?, next()?);
-        Ok(Network { gateway, payment, model_serving, audit, indexer, backbone, _lightning: lightning })
+        Ok(Network {
+            operators,
+            gateway,
+            payment,
+            model_serving,
+            audit,
+            indexer,
+            backbone,
+            _lightning: lightning,
+        })
     }
 }
 
@@ -175,6 +219,7 @@ async fn configuration(
     options: &NetworkOptions,
     services: &[ServiceSpec],
     lightning: &FreePort,
+    operators: &[Operator],
 ) -> Result<String, DevnetError> {
     let endpoint = |name: &str| {
         let spec = SERVICES.iter().zip(services).find(|(known, _)| **known == name);
@@ -233,7 +278,7 @@ run_limit = "{run_limit}ms"
 model = "all-minilm-l6-v2"
 per_call_msat = 1000
 per_token_msat = 10
-
+{operators}
 {extra}
 "#,
         electrum = backbone.electrumx.url(),
@@ -252,6 +297,7 @@ per_token_msat = 10
         audit = endpoint("audit"),
         quote_expiry = options.quote_expiry.as_secs(),
         run_limit = options.run_limit.as_millis(),
+        operators = operators.iter().map(Operator::toml).collect::<String>(),
         extra = options.extra_toml,
     );
     Ok(toml)

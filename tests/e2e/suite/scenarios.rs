@@ -10,7 +10,9 @@ mod demo;
 mod failures;
 mod health;
 mod idempotency;
+mod operating;
 mod paying;
+mod prepaid;
 mod proof;
 mod secrets;
 mod shutdown;
@@ -50,6 +52,12 @@ pub fn all() -> Vec<Scenario> {
         paying::giving_up_too_late,
         paying::after_the_quote_has_ended,
         paying::in_time_while_the_gateway_is_down_too_long,
+        prepaid::a_customer_pays_out_of_a_balance,
+        prepaid::customers_see_nothing_of_each_other,
+        prepaid::a_deposit_is_taken_once,
+        prepaid::a_job_without_an_answer_costs_nothing,
+        prepaid::a_deposit_that_is_paid_while_the_gateway_is_down,
+        operating::from_the_price_to_the_books,
         health::a_missing_dependency_is_named,
         failures::the_model_server_dies_before_the_money_comes,
         failures::the_model_server_hangs_and_comes_back,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`services`] | kill, crash, hang, reconfigure and restart services; everything is undone after a scenario |
 //! | [`purchase`] | quote, pay, follow |
+//! | [`customer`] | accounts, keys, deposits, jobs that are charged |
 //! | [`endings`] | the two endings a paid job may have, checked at the payer's node, the gateway, the log and the books |
 //! | [`forged`] | pay on terms that the seller never offered |
 //! | [`books`] | what the services' tables say |
@@ -14,6 +15,7 @@
 pub mod books;
 pub mod chain;
 pub mod collector;
+pub mod customer;
 pub mod endings;
 pub mod forged;
 pub mod http;

@@ -1,6 +1,6 @@
 //! What the payment service answers.
 
-use ailayer_primitives::{AmountMsat, Network, PaymentHash, Preimage, UnixMs, UnixS};
+use ailayer_primitives::{AmountMsat, Digest, Network, PaymentHash, Preimage, UnixMs, UnixS};
 use ailayer_proto::ailayer::payment::v1 as pb;
 use uuid::Uuid;
 
@@ -163,8 +163,21 @@ pub enum EventKind {
     ChannelReady(Channel),
     /// A channel was closed.
     ChannelClosed(Channel),
+    /// Money came that no row of the service authorised.
+    ReceiptUnexpected(UnexpectedReceipt),
     /// An event that a newer service knows and this client does not.
     Unknown,
+}
+
+/// Money that came although nobody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnexpectedReceipt {
+    /// The hash it came under.
+    pub payment_hash: PaymentHash,
+    /// How much.
+    pub amount: AmountMsat,
+    /// Why no row takes it.
+    pub note: String,
 }
 
 impl PaymentEvent {
@@ -181,6 +194,11 @@ impl PaymentEvent {
             Some(Event::PaymentEnded(it)) => EventKind::PaymentEnded(Payment::read(it)?),
             Some(Event::ChannelReady(it)) => EventKind::ChannelReady(it),
             Some(Event::ChannelClosed(it)) => EventKind::ChannelClosed(it),
+            Some(Event::ReceiptUnexpected(it)) => EventKind::ReceiptUnexpected(UnexpectedReceipt {
+                payment_hash: PaymentHash(Digest::new(READ.bytes("payment_hash", &it.payment_hash)?)),
+                amount: READ.amount("amount_msat", it.amount_msat)?,
+                note: it.note,
+            }),
         };
         Ok(Self {
             cursor: event.cursor,

@@ -16,27 +16,38 @@ use crate::telemetry::{Counter, counter};
 
 /// Health checks must be answered most of all when the server is full.
 const ALWAYS_ADMITTED: &str = "/grpc.health.v1.Health/";
+/// Calls of services with this name are counted apart: who wants to stop a flood of calls must get in while it lasts.
+const OPERATORS: &str = "AdminService/";
+/// How many of those are admitted at once.
+const MAX_OPERATORS: usize = 32;
 
 /// Makes [`InFlight`] services that share one limit, over all connections.
 #[derive(Debug, Clone)]
 pub struct InFlightLayer {
     permits: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
     shed: Counter,
 }
 
 impl InFlightLayer {
-    /// At most `limit` calls at once.
+    /// At most `limit` calls at once; operators' calls have a limit of their own.
     pub fn new(limit: usize) -> Self {
         let shed =
             counter("ailayer.rpc.server.shed", "{request}", "Calls refused because the server was full.");
-        Self { permits: Arc::new(Semaphore::new(limit)), shed }
+        let operators = Arc::new(Semaphore::new(MAX_OPERATORS));
+        Self { permits: Arc::new(Semaphore::new(limit)), operators, shed }
     }
 }
 
 impl<S> Layer<S> for InFlightLayer {
     type Service = InFlight<S>;
     fn layer(&self, inner: S) -> InFlight<S> {
-        InFlight { inner, permits: Arc::clone(&self.permits), shed: self.shed.clone() }
+        InFlight {
+            inner,
+            permits: Arc::clone(&self.permits),
+            operators: Arc::clone(&self.operators),
+            shed: self.shed.clone(),
+        }
     }
 }
 
@@ -45,6 +56,7 @@ impl<S> Layer<S> for InFlightLayer {
 pub struct InFlight<S> {
     inner: S,
     permits: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
     shed: Counter,
 }
 
@@ -63,10 +75,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with(ALWAYS_ADMITTED) {
+        let path = request.uri().path();
+        if path.starts_with(ALWAYS_ADMITTED) {
             return self.inner.call(request).boxed();
         }
-        match Arc::clone(&self.permits).try_acquire_owned() {
+        let permits = if path.contains(OPERATORS) { &self.operators } else { &self.permits };
+        match Arc::clone(permits).try_acquire_owned() {
             Ok(permit) => {
                 let call = self.inner.call(request);
                 async move {

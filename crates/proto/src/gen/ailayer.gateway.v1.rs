@@ -153,7 +153,8 @@ pub struct RunJobRequest {
     /// The version; empty for the newest.
     #[prost(string, tag = "3")]
     pub model_version: ::prost::alloc::string::String,
-    /// The most the job may cost, millisatoshi; 0 for no limit but the balance.
+    /// The most the job may cost, millisatoshi; 0 for no limit but the balance. If its tokens cost more, the job is refused with
+    /// PRICE_TOO_HIGH.
     #[prost(uint64, tag = "5")]
     pub max_price_msat: u64,
     /// What to do.
@@ -1004,7 +1005,8 @@ pub struct CreateAccountRequest {
     /// What to call it, 1 to 128 bytes.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
-    /// What balance less reserved may go down to, millisatoshi: 0, or below it to give credit.
+    /// What balance less reserved may go down to, millisatoshi: 0, or below it to give credit, at most 10,000,000,000. Part of what a
+    /// repeated `request_id` must agree in.
     #[prost(int64, tag = "3")]
     pub limit_msat: i64,
 }
@@ -1151,13 +1153,22 @@ pub struct ListApiKeysRequest {
     /// Which account.
     #[prost(string, tag = "1")]
     pub account_id: ::prost::alloc::string::String,
+    /// The most entries of the page, 1 to 1000; 0 for 100.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+    /// Where to go on; empty for the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
 }
 /// Carries keys.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListApiKeysResponse {
-    /// The keys, in the order of their making; at most 1000.
+    /// The keys, in the order of their making.
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<ApiKey>,
+    /// Where the list goes on; empty at its end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks to revoke a key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1230,8 +1241,8 @@ pub struct ListPricesResponse {
 /// Describes a brake.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Brake {
-    /// `new_jobs`: no quote is made and no prepaid job begins. `claims`: no money of a finished job is claimed; it goes back when
-    /// the append timeout is over.
+    /// `new_jobs`: no quote is made, no deposit is invoiced and no prepaid job begins. `claims`: no money of a finished job or a
+    /// deposit is taken; a job's goes back when the append timeout is over, a deposit's at its deadline.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// True if it is on.
@@ -1343,21 +1354,37 @@ pub struct ApproveAdjustmentResponse {
     pub adjustment: ::core::option::Option<Adjustment>,
 }
 /// Asks for corrections.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListAdjustmentsRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAdjustmentsRequest {
+    /// The most entries of the page, 1 to 1000; 0 for 100.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// Where to go on; empty for the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
 /// Carries corrections.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAdjustmentsResponse {
-    /// The newest 1000.
+    /// The corrections, the newest first.
     #[prost(message, repeated, tag = "1")]
     pub adjustments: ::prost::alloc::vec::Vec<Adjustment>,
+    /// Where the list goes on; empty at its end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks for the suspense queue.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSuspenseRequest {
     /// True to show items that were resolved, too.
     #[prost(bool, tag = "1")]
     pub all: bool,
+    /// The most entries of the page, 1 to 1000; 0 for 100.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+    /// Where to go on; empty for the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
 }
 /// Describes money that is not known to be anybody's yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1365,10 +1392,10 @@ pub struct SuspenseItem {
     /// Its id, a UUID.
     #[prost(string, tag = "1")]
     pub item_id: ::prost::alloc::string::String,
-    /// Where it came from: `job` or `deposit`.
+    /// Where it came from: `job`, `deposit` or `receipt`.
     #[prost(string, tag = "2")]
     pub source: ::prost::alloc::string::String,
-    /// The job's or deposit's id, a UUID.
+    /// The job's or deposit's id, or that of the payment service's event, a UUID.
     #[prost(string, tag = "3")]
     pub source_id: ::prost::alloc::string::String,
     /// How much, millisatoshi.
@@ -1390,9 +1417,12 @@ pub struct SuspenseItem {
 /// Carries the suspense queue.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListSuspenseResponse {
-    /// The items; at most 1000.
+    /// The items, the oldest first.
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<SuspenseItem>,
+    /// Where the list goes on; empty at its end.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Asks to resolve an item.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1417,22 +1447,24 @@ pub struct ReconcileRequest {}
 /// Carries what was compared. Zero everywhere is what an operator wants to see.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReconcileResponse {
-    /// What the ledger says about itself: violated rules by name, each with how many rows; empty if none.
+    /// What the ledger says about itself and against jobs, deposits, the suspense queue and the journal: violated rules by name, each
+    /// with how many rows; empty if none.
     #[prost(message, repeated, tag = "1")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
     /// What the ledger says is ours in Lightning, millisatoshi.
     #[prost(int64, tag = "2")]
     pub ledger_lightning_msat: i64,
-    /// What the payment service's journal says was taken, up to the same event, millisatoshi.
+    /// What the payment service's journal says was taken, of claimed hold invoices and as unexpected receipts, up to the same event,
+    /// millisatoshi.
     #[prost(int64, tag = "3")]
     pub journal_taken_msat: i64,
     /// The event up to which both were read.
     #[prost(uint64, tag = "4")]
     pub cursor: u64,
-    /// What of the difference is explained: taken by the journal and posted by no job or deposit, with a reason each.
+    /// What the node did besides, by name, millisatoshi: it is in no ledger, and no part of the residue.
     #[prost(message, repeated, tag = "5")]
     pub explained: ::prost::alloc::vec::Vec<Finding>,
-    /// What of the difference is not explained, millisatoshi. Anything but 0 needs a person.
+    /// What the ledger has more than the journal, millisatoshi. Anything but 0 needs a person.
     #[prost(int64, tag = "6")]
     pub residue_msat: i64,
 }

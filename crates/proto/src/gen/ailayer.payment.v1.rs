@@ -348,7 +348,10 @@ pub struct WatchEventsResponse {
     #[prost(uint64, tag = "3")]
     pub recorded_unix_ms: u64,
     /// What happened.
-    #[prost(oneof = "watch_events_response::Event", tags = "4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "watch_events_response::Event",
+        tags = "4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub event: ::core::option::Option<watch_events_response::Event>,
 }
 /// Nested message and enum types in `WatchEventsResponse`.
@@ -380,7 +383,23 @@ pub mod watch_events_response {
         /// An unpaid hold invoice ran past its expiry.
         #[prost(message, tag = "11")]
         HoldInvoiceExpired(super::HoldInvoice),
+        /// Money came that no row authorised: it belongs into suspense.
+        #[prost(message, tag = "12")]
+        ReceiptUnexpected(super::UnexpectedReceipt),
     }
+}
+/// Describes money that came although no row asked for it: under an unknown hash, or after its claim was given up as lost.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnexpectedReceipt {
+    /// The payment hash, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub payment_hash: ::prost::alloc::vec::Vec<u8>,
+    /// How much, millisatoshi.
+    #[prost(uint64, tag = "2")]
+    pub amount_msat: u64,
+    /// Why no row takes it.
+    #[prost(string, tag = "3")]
+    pub note: ::prost::alloc::string::String,
 }
 /// Names the state of a hold invoice.
 ///

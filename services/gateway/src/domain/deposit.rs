@@ -22,7 +22,8 @@ pub struct UnknownState(pub String);
 ///   EXPIRED               OPEN --> RETURNED   given back by the payment service
 /// ```
 ///
-/// Money that comes late is taken nevertheless: the invoice says whose it is.
+/// Money that was locked in time and is told of late is taken nevertheless: the invoice says whose it is. What is paid after
+/// the expiry the payment service gives back by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DepositState {
     /// The invoice waits for its payer.

@@ -8,43 +8,53 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Bucket {
     limit: u64,
-    /// What is there, in parts: [`Self::PARTS`] are one.
-    parts: u128,
+    /// What is there, in parts: [`Self::PARTS`] are one. Below zero while a large request is being made up for.
+    parts: i128,
     filled_at: Instant,
 }
 
 impl Bucket {
-    const PARTS: u128 = MINUTE.as_nanos();
+    const PARTS: i128 = MINUTE.as_nanos().cast_signed();
 
     /// Full.
     pub fn new(limit: u64, now: Instant) -> Self {
-        Self { limit, parts: u128::from(limit).saturating_mul(Self::PARTS), filled_at: now }
+        Self { limit, parts: Self::parts_of(limit), filled_at: now }
     }
 
     /// Takes so many, or says when they will be there. What is more than a whole bucket is taken from a full one, which is
-    /// empty for longer then: a large request is not refused for ever.
+    /// then empty for as long as it takes to make up for all of it: a large request is not refused for ever, and not given
+    /// away either.
     pub fn take(&mut self, count: u64, now: Instant) -> Result<(), Duration> {
         self.fill(now);
-        let wanted = u128::from(count.min(self.limit)).saturating_mul(Self::PARTS);
-        if self.parts >= wanted {
-            self.parts -= wanted;
+        let needed = Self::parts_of(count.min(self.limit));
+        if self.parts >= needed {
+            self.parts = self.parts.saturating_sub(Self::parts_of(count));
             return Ok(());
         }
-        let missing = wanted.saturating_sub(self.parts);
+        let missing = needed.saturating_sub(self.parts).unsigned_abs();
         let nanos = missing.div_ceil(u128::from(self.limit.max(1)));
         Err(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
-    /// Nothing was taken for a minute.
+    /// As good as new: it can be forgotten.
     pub fn is_full(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.filled_at) >= MINUTE
+        self.filled(now) >= Self::parts_of(self.limit)
     }
 
     fn fill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.filled_at).as_nanos();
-        let most = u128::from(self.limit).saturating_mul(Self::PARTS);
-        self.parts = self.parts.saturating_add(passed.saturating_mul(u128::from(self.limit))).min(most);
+        self.parts = self.filled(now);
         self.filled_at = now;
+    }
+
+    fn filled(&self, now: Instant) -> i128 {
+        let passed = now.saturating_duration_since(self.filled_at).as_nanos();
+        let flown = passed.saturating_mul(u128::from(self.limit));
+        let flown = i128::try_from(flown).unwrap_or(i128::MAX);
+        self.parts.saturating_add(flown).min(Self::parts_of(self.limit))
+    }
+
+    fn parts_of(count: u64) -> i128 {
+        i128::from(count).saturating_mul(Self::PARTS)
     }
 }
 
@@ -70,10 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_minutes_worth_takes_the_whole_minute() {
+    fn more_than_a_minutes_worth_is_made_up_for_to_the_last_one() {
         let start = Instant::now();
         let mut bucket = Bucket::new(10, start);
         bucket.take(1_000, start).unwrap();
-        assert_eq!(bucket.take(1_000, start), Err(MINUTE));
+        assert_eq!(bucket.take(1_000, start), Err(MINUTE * 100));
+        assert!(!bucket.is_full(start + MINUTE * 99), "what is owed is not forgotten");
+        assert!(bucket.is_full(start + MINUTE * 100));
+        bucket.take(10, start + MINUTE * 100).unwrap();
     }
 }

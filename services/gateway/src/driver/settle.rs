@@ -19,8 +19,7 @@ const WHILE_PAUSED: Duration = Duration::from_secs(1);
 impl Driver {
     /// Rows 7 and 8: the stored bytes are appended as they are, then the claim is authorised if the tip allows it.
     pub(super) async fn append_and_authorise(&self, record: &JobRecord) -> Result<Next, StepError> {
-        if let Err(error) = self.brakes.check(Brake::Claims).await {
-            telemetry::step_failed(record.job_id, "claims_paused", &error);
+        if self.is_paused(record).await {
             return Ok(Next::Rest(WHILE_PAUSED));
         }
         let receipt = record.receipt.as_deref().unwrap_or_default();
@@ -32,10 +31,23 @@ impl Driver {
             Err(_elapsed) => return Ok(Next::Again),
         };
         self.crash_points.pass(crash_points::APPENDED).await;
+        // The log may have taken its time.
+        if self.is_paused(record).await {
+            return Ok(Next::Rest(WHILE_PAUSED));
+        }
         // Asked for last: what counts is the tip at the moment the claim is authorised. A reservation has no deadline.
         let tip = if record.job.rail == Rail::Hold { self.tip().await } else { None };
         let facts = Facts { leaf_index: Some(appended.leaf_index), ..Facts::default() };
         self.apply(record, Input::ReceiptAppended, tip, facts).await
+    }
+
+    /// Whether an operator has stopped claims, or nobody can say.
+    async fn is_paused(&self, record: &JobRecord) -> bool {
+        let checked = self.brakes.check(Brake::Claims).await;
+        if let Err(error) = &checked {
+            telemetry::step_failed(record.job_id, "claims_paused", error);
+        }
+        checked.is_err()
     }
 
     fn append_time_left(&self, record: &JobRecord) -> Duration {

@@ -11,7 +11,10 @@ use crate::domain::api_key::{KeyId, Spent};
 use crate::domain::ledger::Posted;
 use crate::store::api_keys::{self, KeyRecord};
 use crate::store::prepaid::{NewPrepaidJob, insert_in_tx, known_in_tx};
-use crate::tasks::write_ledger::Riders;
+use crate::tasks::write_ledger::{Rider, Riders};
+
+/// About what a row takes besides its input and quote.
+const BYTES_OF_A_ROW: usize = 512;
 
 /// A job that begins with its reservation.
 #[derive(Debug)]
@@ -25,6 +28,12 @@ impl PrepaidRow {
     /// A job that is about to begin.
     pub fn new(new: NewPrepaidJob) -> Self {
         Self { new, spent_before: Mutex::new(None) }
+    }
+}
+
+impl Rider for PrepaidRow {
+    fn bytes(&self) -> usize {
+        self.new.input.len().saturating_add(self.new.quote.len()).saturating_add(BYTES_OF_A_ROW)
     }
 }
 

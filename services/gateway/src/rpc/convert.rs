@@ -60,6 +60,11 @@ pub(super) fn page_token(text: &str) -> Result<Option<PageToken>, AccountError> 
     if text.is_empty() { Ok(None) } else { Ok(Some(text.parse()?)) }
 }
 
+/// What page of a list is asked for.
+pub(super) fn page(size: u32, token: &str) -> Result<(u32, Option<PageToken>), Failure> {
+    Ok((page_size(size)?, page_token(token)?))
+}
+
 /// The token of the next page; empty at the end.
 pub(super) fn next_page(next: Option<&PageToken>) -> String {
     next.map(ToString::to_string).unwrap_or_default()

@@ -26,24 +26,33 @@ pub struct AccountRecord {
     pub created_at: UnixMs,
 }
 
-/// Opens an account with its place in the ledger, or answers the one that the request has opened. None if the request opened
-/// another one. Durable when this returns.
+/// Opens an account with its place in the ledger, in one commit, or answers the one that the request has opened. None if the
+/// request opened another one. Durable when this returns.
 pub async fn create(
     store: &Store,
     request_id: RequestId,
     name: &str,
+    limit_msat: i64,
 ) -> Result<Option<AccountRecord>, StoreError> {
+    let mut tx = store.begin().await?;
     let inserted = sqlx::query(
-        "insert into accounts (account_id, request_id, name, created_unix_ms) values ($1, $2, $3, unix_ms())
-         on conflict (request_id) do nothing",
+        "insert into accounts (account_id, request_id, name, opened_limit, created_unix_ms)
+         values ($1, $2, $3, $4, unix_ms()) on conflict (request_id) do nothing",
     );
-    inserted.bind(Uuid::now_v7()).bind(request_id.uuid()).bind(name).execute(store.pool()).await?;
-    let query = "select account_id, name, created_unix_ms from accounts where request_id = $1";
-    let row = sqlx::query(query).bind(request_id.uuid()).fetch_one(store.pool()).await?;
+    inserted
+        .bind(Uuid::now_v7())
+        .bind(request_id.uuid())
+        .bind(name)
+        .bind(limit_msat)
+        .execute(&mut *tx)
+        .await?;
+    let query = "select account_id, name, created_unix_ms, opened_limit from accounts where request_id = $1";
+    let row = sqlx::query(query).bind(request_id.uuid()).fetch_one(&mut *tx).await?;
     let account = read(&row)?;
-    // Repeated until it is done: a crash in between leaves an account that the ledger does not know.
-    ledger::accounts::open(store, account.id, Asset::Btc).await?;
-    Ok((account.name == name).then_some(account))
+    ledger::accounts::open_customer_in_tx(&mut tx, account.id, Asset::Btc, limit_msat).await?;
+    tx.commit().await?;
+    let is_same = account.name == name && row.try_get::<i64, _>("opened_limit")? == limit_msat;
+    Ok(is_same.then_some(account))
 }
 
 /// Looks an account up.

@@ -7,10 +7,12 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::from_bigint;
+use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
 use crate::domain::ledger::CustomerId;
+use crate::domain::ledger::page::PageToken;
 
-/// The most corrections of one list.
-pub const MAX_LISTED: i64 = 1000;
+/// The list's name in page tokens.
+const LIST: &str = "corrections";
 
 /// One correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,10 +93,26 @@ pub async fn by_id(pool: &PgPool, id: Uuid) -> Result<Option<AdjustmentRecord>, 
     sqlx::query(query).bind(id).fetch_optional(pool).await?.as_ref().map(read).transpose()
 }
 
-/// The newest corrections.
-pub async fn list(pool: &PgPool) -> Result<Vec<AdjustmentRecord>, StoreError> {
-    let query = concat!("select ", columns!(), " from adjustments order by adjustment_id desc limit $1");
-    sqlx::query(query).bind(MAX_LISTED).fetch_all(pool).await?.iter().map(read).collect()
+/// All corrections, the newest first.
+///
+/// # Errors
+/// `PageToken` when `token` is not of this list.
+pub async fn list(
+    pool: &PgPool,
+    page_size: u32,
+    token: Option<&PageToken>,
+) -> Result<Listed<AdjustmentRecord>, ListError> {
+    let before = token.map(|token| token.open(LIST)).transpose()?;
+    let before = before.and_then(|text| Uuid::try_parse(&text).ok()).unwrap_or(Uuid::max());
+    let limit = page_size.clamp(1, MAX_PAGE);
+    let query = concat!(
+        "select ",
+        columns!(),
+        " from adjustments where adjustment_id < $1 order by adjustment_id desc limit $2"
+    );
+    let rows = sqlx::query(query).bind(before).bind(i64::from(limit)).fetch_all(pool).await?;
+    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(listed(items, limit, |last| PageToken::new(LIST, &last.id.to_string())))
 }
 
 fn read(row: &PgRow) -> Result<AdjustmentRecord, StoreError> {

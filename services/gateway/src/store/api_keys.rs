@@ -8,12 +8,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
 use super::{corrupt, from_bigint, to_bigint};
 use crate::domain::api_key::{Caller, KeyId, KeyTerms, SpendLimit, Spent};
 use crate::domain::ledger::CustomerId;
-
-/// The most keys of one list.
-pub const MAX_LISTED: i64 = 1000;
+use crate::domain::ledger::page::PageToken;
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,14 +90,27 @@ pub async fn by_id(pool: &PgPool, id: KeyId) -> Result<Option<KeyRecord>, StoreE
 }
 
 /// The keys of an account, in the order of their making.
-pub async fn of_account(pool: &PgPool, account: CustomerId) -> Result<Vec<KeyRecord>, StoreError> {
+///
+/// # Errors
+/// `PageToken` when `token` is not of this list.
+pub async fn of_account(
+    pool: &PgPool,
+    account: CustomerId,
+    page_size: u32,
+    token: Option<&PageToken>,
+) -> Result<Listed<KeyRecord>, ListError> {
+    let list = format!("keys of {account}");
+    let after = token.map(|token| token.open(&list)).transpose()?;
+    let after = after.and_then(|text| Uuid::try_parse(&text).ok()).unwrap_or(Uuid::nil());
+    let limit = page_size.clamp(1, MAX_PAGE);
     let query = sqlx::query(concat!(
         "select ",
         columns!(),
-        " from api_keys where account_id = $1 order by key_id limit $2"
+        " from api_keys where account_id = $1 and key_id > $2 order by key_id limit $3"
     ));
-    let rows = query.bind(account.uuid()).bind(MAX_LISTED).fetch_all(pool).await?;
-    rows.iter().map(read).collect()
+    let rows = query.bind(account.uuid()).bind(after).bind(i64::from(limit)).fetch_all(pool).await?;
+    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(listed(items, limit, |last| PageToken::new(&list, &last.caller.key_id.0.to_string())))
 }
 
 /// Revokes a key; a second time changes nothing. None if there is no such key. Durable when this returns.

@@ -38,18 +38,46 @@ macro_rules! columns {
     };
 }
 
-/// Stores a new deposit, or finds the one that the request has made. Durable when this returns.
-pub async fn create(
+/// Finds the deposit that a request has made.
+pub async fn by_request_id(
     pool: &PgPool,
+    account: CustomerId,
+    request_id: RequestId,
+) -> Result<Option<DepositRecord>, StoreError> {
+    let query = sqlx::query(concat!(
+        "select ",
+        columns!(),
+        " from deposits where account_id = $1 and request_id = $2"
+    ));
+    query
+        .bind(account.uuid())
+        .bind(request_id.uuid())
+        .fetch_optional(pool)
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
+/// Inserts a deposit unless its request has made one, or `most_open` of the account wait for their payers already. The account's
+/// row is locked until the transaction ends, so that deposits made at once count each other.
+pub async fn insert_in_tx(
+    tx: &mut Tx,
     account: CustomerId,
     request_id: RequestId,
     amount: AmountMsat,
     expiry_s: u32,
-) -> Result<DepositRecord, StoreError> {
+    most_open: u64,
+) -> Result<(), StoreError> {
+    sqlx::query("select 1 from accounts where account_id = $1 for no key update")
+        .bind(account.uuid())
+        .execute(&mut **tx)
+        .await?;
     sqlx::query(
         "insert into deposits (deposit_id, account_id, request_id, amount_msat, state, invoice_expiry_s,
             expiry_unix_ms, created_unix_ms, updated_unix_ms)
          select $1, $2, $3, $4, 'OPEN', $5, now + $5::bigint * 1000, now, now from (select unix_ms() as now) clock
+         where (select count(*) from deposits where account_id = $2 and state = 'OPEN' and expiry_unix_ms > now) < $6
          on conflict (account_id, request_id) do nothing",
     )
     .bind(Uuid::now_v7())
@@ -57,10 +85,10 @@ pub async fn create(
     .bind(request_id.uuid())
     .bind(amount.to_i64())
     .bind(i32::try_from(expiry_s).unwrap_or(i32::MAX))
-    .execute(pool)
+    .bind(i64::try_from(most_open).unwrap_or(i64::MAX))
+    .execute(&mut **tx)
     .await?;
-    let query = concat!("select ", columns!(), " from deposits where account_id = $1 and request_id = $2");
-    read(&sqlx::query(query).bind(account.uuid()).bind(request_id.uuid()).fetch_one(pool).await?)
+    Ok(())
 }
 
 /// Stores the invoice of a deposit that has none; answers what is stored.
@@ -94,17 +122,11 @@ pub async fn lock_in_tx(tx: &mut Tx, deposit_id: Uuid) -> Result<Option<DepositR
     query.bind(deposit_id).fetch_optional(&mut **tx).await?.as_ref().map(read).transpose()
 }
 
-/// Deposits of an account that wait for their payers.
-pub async fn count_open(pool: &PgPool, account: CustomerId) -> Result<u64, StoreError> {
-    let query = "select count(*) from deposits where account_id = $1 and state = 'OPEN'
-         and expiry_unix_ms > unix_ms()";
-    from_bigint(sqlx::query(query).bind(account.uuid()).fetch_one(pool).await?.try_get(0)?, "open deposits")
-}
-
-/// Deposits whose money is being taken, those first that wait longest.
-pub async fn taking(pool: &PgPool, limit: u32) -> Result<Vec<Uuid>, StoreError> {
-    let query = "select deposit_id from deposits where state = 'TAKING' order by updated_unix_ms limit $1";
-    let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(pool).await?;
+/// Deposits whose money is being taken, by id behind `after`.
+pub async fn taking(pool: &PgPool, after: Uuid, limit: u32) -> Result<Vec<Uuid>, StoreError> {
+    let query = "select deposit_id from deposits where state = 'TAKING' and deposit_id > $1
+         order by deposit_id limit $2";
+    let rows = sqlx::query(query).bind(after).bind(i64::from(limit)).fetch_all(pool).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Which replica drives which job.
 //!
-//! A lease keeps two replicas from doing the same work; correctness never depends on it, because every change of state
+//! A lease keeps two drivers, of one replica or of two, from doing the same work; correctness never depends on it, because every change of state
 //! is a compare-and-set. A replica that dies leaves its leases to lapse.
 
 use std::time::Duration;
@@ -94,10 +94,10 @@ pub async fn give_back(
     Ok(())
 }
 
-/// Gives back every lease of a replica that goes down, so that another one need not wait for them to lapse.
-pub async fn give_back_all(pool: &PgPool, owner: Uuid) -> Result<(), StoreError> {
-    let query = "update jobs set lease_owner = null, lease_until_unix_ms = null where lease_owner = $1";
-    sqlx::query(query).bind(owner).execute(pool).await?;
+/// Gives back every lease of these owners, who go down, so that nobody need wait for them to lapse.
+pub async fn give_back_all(pool: &PgPool, owners: &[Uuid]) -> Result<(), StoreError> {
+    let query = "update jobs set lease_owner = null, lease_until_unix_ms = null where lease_owner = any($1)";
+    sqlx::query(query).bind(owners).execute(pool).await?;
     Ok(())
 }
 

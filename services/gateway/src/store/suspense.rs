@@ -6,20 +6,45 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
 use super::{corrupt, from_bigint};
 use crate::domain::ledger::CustomerId;
+use crate::domain::ledger::page::PageToken;
+use crate::telemetry;
 
-/// The most items of one list.
-pub const MAX_LISTED: i64 = 1000;
+/// The list's name in page tokens.
+const LIST: &str = "suspense";
+
+/// What an item came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A job that was paid beyond its price.
+    Job,
+    /// A deposit that was paid beyond its amount, or after its end.
+    Deposit,
+    /// An event of the payment service about money that it knows no row for.
+    Receipt,
+}
+
+impl Source {
+    /// The word in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Deposit => "deposit",
+            Self::Receipt => "receipt",
+        }
+    }
+}
 
 /// One item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuspenseItem {
     /// Its id.
     pub item_id: Uuid,
-    /// `job` or `deposit`.
+    /// [`Source`] as a word.
     pub source: String,
-    /// The job's or deposit's id.
+    /// The job's, deposit's or event's id.
     pub source_id: Uuid,
     /// How much.
     pub amount: AmountMsat,
@@ -39,20 +64,21 @@ macro_rules! columns {
     };
 }
 
-/// Queues an item, in the transaction that posts it.
+/// Queues an item, in the transaction that posts it. Said aloud: somebody has to look at it.
 pub async fn insert_in_tx(
     tx: &mut Tx,
-    source: &'static str,
+    source: Source,
     source_id: Uuid,
     amount: AmountMsat,
     note: &str,
 ) -> Result<(), StoreError> {
+    telemetry::suspense(source.as_str(), source_id, amount, note);
     sqlx::query(
         "insert into suspense_items (item_id, source, source_id, amount_msat, note, created_unix_ms)
          values ($1, $2, $3, $4, $5, unix_ms())",
     )
     .bind(Uuid::now_v7())
-    .bind(source)
+    .bind(source.as_str())
     .bind(source_id)
     .bind(amount.to_i64())
     .bind(note)
@@ -62,13 +88,26 @@ pub async fn insert_in_tx(
 }
 
 /// The items that wait, or all, the oldest first.
-pub async fn list(pool: &PgPool, all: bool) -> Result<Vec<SuspenseItem>, StoreError> {
+///
+/// # Errors
+/// `PageToken` when `token` is not of this list.
+pub async fn list(
+    pool: &PgPool,
+    all: bool,
+    page_size: u32,
+    token: Option<&PageToken>,
+) -> Result<Listed<SuspenseItem>, ListError> {
+    let after = token.map(|token| token.open(LIST)).transpose()?;
+    let after = after.and_then(|text| Uuid::try_parse(&text).ok()).unwrap_or(Uuid::nil());
+    let limit = page_size.clamp(1, MAX_PAGE);
     let query = sqlx::query(concat!(
         "select ",
         columns!(),
-        " from suspense_items where $1 or account_id is null order by created_unix_ms, item_id limit $2"
+        " from suspense_items where ($1 or account_id is null) and item_id > $2 order by item_id limit $3"
     ));
-    query.bind(all).bind(MAX_LISTED).fetch_all(pool).await?.iter().map(read).collect()
+    let rows = query.bind(all).bind(after).bind(i64::from(limit)).fetch_all(pool).await?;
+    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(listed(items, limit, |last| PageToken::new(LIST, &last.item_id.to_string())))
 }
 
 /// Looks an item up and locks its row until the transaction ends.

@@ -3,11 +3,13 @@
 //! Money first: jobs whose money is to be taken or given back have slots of their own, so that a model server that hangs
 //! can fill every other slot up to the run limit and no claim and no release waits for it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ailayer_platform::health::Component;
 use ailayer_platform::tasks::Shutdown;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
+use uuid::Uuid;
 
 use crate::driver::Driver;
 use crate::store::leases::{self, Lane};
@@ -30,13 +32,14 @@ pub async fn run(driver: Driver, max_running: u32, database: Component, shutdown
         tokio::select! {
             () = shutdown.cancelled() => break,
             () = driver.signals.work_to_drive() => {}
-            Some(_) = money.running.join_next() => {}
-            Some(_) = models.running.join_next() => {}
+            Some(()) = money.one_ended() => {}
+            Some(()) = models.one_ended() => {}
             () = tokio::time::sleep(POLL) => {}
         }
     }
     tokio::join!(money.running.shutdown(), models.running.shutdown());
-    if let Err(error) = leases::give_back_all(driver.jobs.store().pool(), driver.owner).await {
+    let owners: Vec<Uuid> = money.owners.values().chain(models.owners.values()).copied().collect();
+    if let Err(error) = leases::give_back_all(driver.jobs.store().pool(), &owners).await {
         tracing::warn!(error = %error, "leases are left to lapse");
     }
 }
@@ -46,23 +49,41 @@ struct Slots {
     lane: Lane,
     slots: u32,
     running: JoinSet<()>,
+    /// Under which name each of them holds its lease.
+    owners: HashMap<task::Id, Uuid>,
 }
 
 impl Slots {
     fn new(lane: Lane, slots: u32) -> Self {
-        Self { lane, slots, running: JoinSet::new() }
+        Self { lane, slots, running: JoinSet::new(), owners: HashMap::new() }
     }
 
     /// Drives what is due, as far as slots are free. True when there may be more, and room for it.
     async fn fill(&mut self, driver: &Driver, database: &Component) -> bool {
-        while self.running.try_join_next().is_some() {}
-        let taken = take(driver, self.lane, self.free(), database).await;
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            self.forget(ended);
+        }
+        let owner = Uuid::new_v4();
+        let taken = take(driver, owner, self.lane, self.free(), database).await;
         let found = !taken.is_empty();
         for job_id in taken {
             let driver = driver.clone();
-            self.running.spawn(async move { driver.drive(job_id).await });
+            let task = self.running.spawn(async move { driver.drive(job_id, owner).await });
+            self.owners.insert(task.id(), owner);
         }
         found && self.free() > 0
+    }
+
+    /// Waits until one of them has ended.
+    async fn one_ended(&mut self) -> Option<()> {
+        let ended = self.running.join_next_with_id().await?;
+        self.forget(ended);
+        Some(())
+    }
+
+    fn forget(&mut self, ended: Result<(task::Id, ()), task::JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.owners.remove(&id);
     }
 
     fn free(&self) -> u32 {
@@ -72,6 +93,7 @@ impl Slots {
 
 async fn take(
     driver: &Driver,
+    owner: Uuid,
     lane: Lane,
     limit: u32,
     database: &Component,
@@ -79,7 +101,7 @@ async fn take(
     if limit == 0 {
         return Vec::new();
     }
-    match leases::take(driver.jobs.store().pool(), driver.owner, driver.lease, lane, limit).await {
+    match leases::take(driver.jobs.store().pool(), owner, driver.lease, lane, limit).await {
         Ok(taken) => {
             database.set_ready();
             taken

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ailayer_platform::tasks::Shutdown;
 use ailayer_store::{Store, StoreError};
 
-use super::write_ledger::{LedgerHandle, SubmitError};
+use super::write_ledger::{LedgerHandle, Rider, SubmitError};
 use crate::domain::ledger::{Action, Operation, OperationError, derived_id};
 use crate::store::ledger::reservations;
 use crate::telemetry;
@@ -26,7 +26,7 @@ enum ExpireError {
 }
 
 /// Runs until the shutdown.
-pub async fn run<Row>(store: Store, ledger: LedgerHandle<Row>, shutdown: Shutdown) {
+pub async fn run<Row: Rider>(store: Store, ledger: LedgerHandle<Row>, shutdown: Shutdown) {
     loop {
         let is_full = match expire(&store, &ledger).await {
             Ok(found) => found >= usize::try_from(BATCH).unwrap_or(usize::MAX),
@@ -44,7 +44,7 @@ pub async fn run<Row>(store: Store, ledger: LedgerHandle<Row>, shutdown: Shutdow
 }
 
 /// One look. A capture that is faster wins: the refusal is right, and nothing is left to do.
-async fn expire<Row>(store: &Store, ledger: &LedgerHandle<Row>) -> Result<usize, ExpireError> {
+async fn expire<Row: Rider>(store: &Store, ledger: &LedgerHandle<Row>) -> Result<usize, ExpireError> {
     let expired = reservations::expired(store.pool(), BATCH).await?;
     let found = expired.len();
     let operations = expired.into_iter().map(|(account, reservation)| {

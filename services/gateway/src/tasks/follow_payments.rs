@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::CallError;
-use ailayer_client::payment::{EventKind, HoldInvoice, PaymentEvent};
+use ailayer_client::payment::{EventKind, HoldInvoice, PaymentEvent, UnexpectedReceipt};
 use ailayer_platform::health::Component;
 use ailayer_platform::tasks::Shutdown;
 use ailayer_primitives::JobId;
@@ -89,6 +89,9 @@ impl FollowPayments {
     }
 
     async fn take_in(&self, event: PaymentEvent) -> Result<(), Interrupted> {
+        if let EventKind::ReceiptUnexpected(receipt) = &event.kind {
+            return self.book_unexpected(&event, receipt).await;
+        }
         let Some((name, invoice, input)) = input_of(&event.kind) else {
             // About something that is none of the gateway's business.
             return self.note(&event).await;
@@ -157,6 +160,27 @@ impl FollowPayments {
             Err(error) => {
                 drop(tx);
                 telemetry::contradiction(JobId::new(id), name, &error);
+                self.note(event).await
+            }
+        }
+    }
+
+    /// Money for no invoice at all.
+    async fn book_unexpected(
+        &self,
+        event: &PaymentEvent,
+        receipt: &UnexpectedReceipt,
+    ) -> Result<(), Interrupted> {
+        let mut tx = self.jobs.store().begin().await?;
+        if !accept(&mut tx, event).await? {
+            return Ok(tx.commit().await.map_err(StoreError::from)?);
+        }
+        match self.deposits.book_unexpected_in_tx(&mut tx, event.event_id, receipt).await {
+            Ok(()) => Ok(tx.commit().await.map_err(StoreError::from)?),
+            Err(BookError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                drop(tx);
+                telemetry::contradiction(JobId::new(event.event_id), "receipt_unexpected", &error);
                 self.note(event).await
             }
         }
@@ -236,6 +260,7 @@ fn input_of(kind: &EventKind) -> Option<(&'static str, &HoldInvoice, Input)> {
         EventKind::PaymentEnded(_)
         | EventKind::ChannelReady(_)
         | EventKind::ChannelClosed(_)
+        | EventKind::ReceiptUnexpected(_)
         | EventKind::Unknown => return None,
     })
 }
@@ -246,7 +271,8 @@ fn deposit_event(kind: &EventKind) -> Option<DepositEvent> {
         EventKind::HoldInvoiceClaimed(invoice) => DepositEvent::Claimed { taken: invoice.accepted_amount },
         EventKind::HoldInvoiceReleased(_) | EventKind::HoldInvoiceLost(_) => DepositEvent::Returned,
         EventKind::HoldInvoiceExpired(_) => DepositEvent::Expired,
-        EventKind::PaymentEnded(_)
+        EventKind::ReceiptUnexpected(_)
+        | EventKind::PaymentEnded(_)
         | EventKind::ChannelReady(_)
         | EventKind::ChannelClosed(_)
         | EventKind::Unknown => return None,

@@ -4,7 +4,8 @@
 //! it had been applied alone and in its turn. Any number of writers may work on one database: each posts to house accounts
 //! of its own, and the rest is locked in order. Nothing is kept here that a restart would lose.
 //!
-//! - An operation that the database refuses is found by halving the batch; its neighbours are written.
+//! - An operation that the database refuses, or takes too long over, is found by halving the batch; its neighbours are
+//!   written.
 //! - After a commit that was not answered the batch is written again: the accounts' locks wait for the end of the first
 //!   attempt, and what it has applied is known by its request ids.
 //! - An operation whose caller went away is written all the same.
@@ -27,7 +28,7 @@ mod riders;
 
 use queue::Order;
 pub use queue::{LedgerHandle, SubmitError, WriterLimits};
-pub use riders::{NoRiders, Riders};
+pub use riders::{NoRiders, Rider, Riders};
 
 /// How often a batch is tried before its callers are told that the database does not answer.
 const TRIES: u32 = 4;
@@ -119,7 +120,7 @@ impl<R: Riders> LedgerWriter<R> {
                         order.answer(Ok(verdict));
                     }
                 }
-                Err(Failed { error, unclear: None }) if !error.is_transient() && part.len() > 1 => {
+                Err(Failed { error, unclear: None }) if is_in_the_batch(&error) && part.len() > 1 => {
                     telemetry::ledger_bisected(part.len(), &error);
                     let second = part.split_off(part.len() / 2);
                     parts.push_front(second);
@@ -182,6 +183,11 @@ impl<R: Riders> LedgerWriter<R> {
             Err(error) => Err(Failed { error: error.into(), unclear: Some(verdicts) }),
         }
     }
+}
+
+/// Whether a part of the batch may fare better: it does not hold what the database refuses, or is not too much at a time.
+const fn is_in_the_batch(error: &StoreError) -> bool {
+    matches!(error, StoreError::TimedOut(_)) || !error.is_transient()
 }
 
 /// Whether any of it was applied before under the very ids of these submissions.

@@ -4,7 +4,7 @@ use ailayer_client::payment::EventKind;
 use ailayer_gateway::crash_points;
 use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_gateway::store::ledger::audit;
-use ailayer_gateway::store::suspense;
+use ailayer_gateway::store::{suspense, ties};
 use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::JobId;
 use ailayer_proto::ailayer::gateway::v1 as pb;
@@ -46,6 +46,7 @@ async fn credited(world: &World, gateway: &Process, customer: &Customer, deposit
 
 async fn sound(world: &World) {
     assert_eq!(audit::verify(world.store.pool()).await.unwrap(), audit::Findings::default());
+    assert_eq!(ties::verify(world.store.pool()).await.unwrap(), ties::Ties::default());
 }
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn what_is_paid_beyond_the_invoice_waits_in_suspense() {
     credited(&world, &gateway, &customer, &deposit).await;
     assert_eq!(customer.balance(&world).await.balance_units, 5_000);
     assert_eq!(world.balance(HouseKind::Suspense).await, 700);
-    let items = suspense::list(world.store.pool(), false).await.unwrap();
+    let items = suspense::list(world.store.pool(), false, 10, None).await.unwrap().items;
     assert_eq!((items.len(), items[0].amount.msat()), (1, 700));
     assert_eq!(items[0].source_id.to_string(), deposit.deposit_id);
     sound(&world).await;
@@ -126,11 +127,12 @@ async fn money_that_went_back_is_not_credited_and_money_that_came_after_all_is_k
     .await;
     assert_eq!(customer.balance(&world).await.balance_units, 0);
     // The node finds that it has the money after all.
-    world.payments.claim_succeeds(invoice(&deposit));
+    world.payments.received_after_all(invoice(&deposit));
     world.events_taken_in().await;
     assert_eq!(customer.balance(&world).await.balance_units, 0);
     assert_eq!(world.balance(HouseKind::Suspense).await, 5_000);
-    assert_eq!(suspense::list(world.store.pool(), false).await.unwrap().len(), 1);
+    let items = suspense::list(world.store.pool(), false, 10, None).await.unwrap().items;
+    assert_eq!(items.iter().map(|item| item.source.as_str()).collect::<Vec<_>>(), ["receipt"]);
     sound(&world).await;
 }
 

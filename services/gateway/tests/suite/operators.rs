@@ -47,9 +47,13 @@ async fn an_account_is_opened_once() {
     let other = pb::CreateAccountRequest { name: "another".to_owned(), ..request.clone() };
     let refused = admin!(gateway, "bob", create_account, other).unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::RequestIdReused);
+    let generous = pb::CreateAccountRequest { limit_msat: -501, ..request.clone() };
+    let refused = admin!(gateway, "bob", create_account, generous).unwrap_err();
+    assert_eq!(reason(&refused), ErrorReason::RequestIdReused);
     for bad in [
         pb::CreateAccountRequest { request_id: "x".to_owned(), ..request.clone() },
         pb::CreateAccountRequest { name: String::new(), ..request.clone() },
+        pb::CreateAccountRequest { limit_msat: i64::MIN, ..request.clone() },
         pb::CreateAccountRequest { limit_msat: 1, ..request },
     ] {
         let refused = admin!(gateway, "bob", create_account, bad).unwrap_err();
@@ -131,6 +135,23 @@ async fn the_brake_on_claims_leaves_finished_jobs_waiting() {
 }
 
 #[tokio::test]
+async fn the_brake_on_claims_leaves_deposits_waiting() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::new(&gateway, terms()).await;
+    let deposit = with_key(&customer.key, pb::CreateDepositRequest { request_id: id(), amount_msat: 5_000 });
+    let deposit = gateway.as_customer(|accounts| async move { accounts.create_deposit(deposit).await }).await;
+    let deposit: JobId = deposit.unwrap().into_inner().deposit.unwrap().deposit_id.parse().unwrap();
+    brake(&gateway, "claims", true).await.unwrap();
+    world.payments.pay(deposit);
+    world.events_taken_in().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.payments.claims(), 0);
+    brake(&gateway, "claims", false).await.unwrap();
+    until("the balance has it", || async { customer.balance(&world).await.balance_units == 5_000 }).await;
+}
+
+#[tokio::test]
 async fn a_correction_takes_two_operators() {
     let world = World::new().await;
     let gateway = world.start().await;
@@ -161,7 +182,8 @@ async fn a_correction_takes_two_operators() {
     let approve = pb::ApproveAdjustmentRequest { adjustment_id: much.adjustment_id };
     let refused = admin!(gateway, "alice", approve_adjustment, approve).unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::InsufficientFunds);
-    let listed = admin!(gateway, "bob", list_adjustments, pb::ListAdjustmentsRequest {}).unwrap().adjustments;
+    let listed =
+        admin!(gateway, "bob", list_adjustments, pb::ListAdjustmentsRequest::default()).unwrap().adjustments;
     assert_eq!(listed.iter().map(|it| it.approved_by.as_str()).collect::<Vec<_>>(), ["", "bob"]);
     for bad in [
         pb::ProposeAdjustmentRequest { amount_msat: 0, ..request.clone() },
@@ -198,7 +220,10 @@ async fn suspense_goes_to_one_customer_once() {
     assert!(admin!(gateway, "bob", resolve_suspense, twice).is_err());
     let left = admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest::default()).unwrap().items;
     assert!(left.is_empty());
-    let all = admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest { all: true }).unwrap().items;
+    let all =
+        admin!(gateway, "bob", list_suspense, pb::ListSuspenseRequest { all: true, ..Default::default() })
+            .unwrap()
+            .items;
     assert_eq!(all.len(), 1);
 }
 

@@ -6,6 +6,7 @@ use ailayer_gateway::crash_points;
 use ailayer_gateway::domain::job::State;
 use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_gateway::store::ledger::audit;
+use ailayer_gateway::store::ties;
 use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::JobId;
 use ailayer_proto::ailayer::gateway::v1 as pb;
@@ -35,6 +36,7 @@ fn state(answer: &pb::RunJobResponse) -> pb::JobState {
 
 async fn sound(world: &World) {
     assert_eq!(audit::verify(world.store.pool()).await.unwrap(), audit::Findings::default());
+    assert_eq!(ties::verify(world.store.pool()).await.unwrap(), ties::Ties::default());
 }
 
 #[tokio::test]
@@ -146,10 +148,10 @@ async fn what_the_balance_does_not_cover_never_begins() {
         (refused.code(), reason(&refused)),
         (Code::FailedPrecondition, ErrorReason::InsufficientFunds)
     );
-    // A caller who allows less sets less aside, and pays at most that.
-    let capped = pb::RunJobRequest { max_price_msat: 1020, ..job(&["hello"]) };
-    assert_eq!(customer.run(&gateway, capped).await.unwrap().charged_msat, 1020);
-    let low = pb::RunJobRequest { max_price_msat: 1009, ..job(&["hello"]) };
+    // A caller who allows less has the texts counted: what they really cost is set aside, or refused.
+    let counted = pb::RunJobRequest { max_price_msat: PRICE_OF_HELLO.unsigned_abs(), ..job(&["hello"]) };
+    assert_eq!(customer.run(&gateway, counted).await.unwrap().charged_msat, PRICE_OF_HELLO.unsigned_abs());
+    let low = pb::RunJobRequest { max_price_msat: PRICE_OF_HELLO.unsigned_abs() - 1, ..job(&["hello"]) };
     assert_eq!(reason(&customer.run(&gateway, low).await.unwrap_err()), ErrorReason::PriceTooHigh);
     for (change, expected) in [
         (pb::RunJobRequest { model_name: "none".to_owned(), ..job(&["a"]) }, ErrorReason::ModelNotFound),
@@ -298,7 +300,8 @@ async fn a_key_spends_what_it_may_in_a_window() {
 
 #[tokio::test]
 async fn many_jobs_at_once_are_charged_to_the_millisatoshi() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.settings.max_running_jobs = 64;
     let gateways = [world.start().await, world.start().await];
     let customer = Customer::with_balance(&world, &gateways[0], 30 * PRICE_OF_HELLO + 60).await;
     let calls = (0..40).map(|number| customer.run(&gateways[number % 2], job(&["hello"])));
@@ -312,5 +315,48 @@ async fn many_jobs_at_once_are_charged_to_the_millisatoshi() {
     assert_eq!((balance.balance_units, balance.reserved_units), (30 * PRICE_OF_HELLO + 60 - spent, 0));
     assert_eq!(world.balance(HouseKind::Revenue).await, spent);
     assert!((25..=30).contains(&settled), "{settled}");
+    sound(&world).await;
+}
+
+#[tokio::test]
+async fn jobs_of_one_limited_key_begin_and_end_without_a_deadlock() {
+    let mut world = World::new().await;
+    world.settings.max_running_jobs = 64;
+    let gateway = world.start().await;
+    let limited = pb::KeyTerms { spend_limit_msat: 10_000_000, spend_window_s: 3_600, ..terms() };
+    let customer = Customer::new(&gateway, limited).await;
+    customer.fund(&world, 1_000_000).await;
+    for _ in 0..5 {
+        let calls = (0..30).map(|_| customer.run(&gateway, job(&["hello"])));
+        for answer in futures::future::join_all(calls).await {
+            assert_eq!(state(&answer.unwrap()), pb::JobState::Settled);
+        }
+    }
+    let left = customer.account(&gateway).await.unwrap().key_left_msat;
+    assert_eq!(left, Some(10_000_000 - 150 * PRICE_OF_HELLO.unsigned_abs()));
+    // The server counts them, and shows the count within a second of a connection's falling idle.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let query = "select deadlocks from pg_stat_database where datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(query).fetch_one(world.store.pool()).await.unwrap();
+    assert_eq!(deadlocks, 0);
+    sound(&world).await;
+}
+
+#[tokio::test]
+async fn more_jobs_than_may_run_are_refused_before_anything_is_set_aside() {
+    let mut world = World::new().await;
+    world.settings.max_running_jobs = 1;
+    world.settings.rules.run_limit_ms = 1_500;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 10_000).await;
+    world.serving.set(Mood::Hangs);
+    let (first, second) = tokio::join!(customer.run(&gateway, job(&["hello"])), async {
+        until("the first job runs", || async { world.serving.embeds() == 1 }).await;
+        let second = customer.run(&gateway, job(&["hello"])).await;
+        assert_eq!(customer.balance(&world).await.reserved_units, CAP_OF_HELLO);
+        second
+    });
+    assert_eq!(reason(&second.unwrap_err()), ErrorReason::Overloaded);
+    assert_ne!(state(&first.unwrap()), pb::JobState::Settled, "the model hangs up to the run limit");
     sound(&world).await;
 }

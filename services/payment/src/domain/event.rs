@@ -1,5 +1,7 @@
 //! What consumers of the event log are told.
 
+use ailayer_primitives::{AmountMsat, PaymentHash};
+
 use super::channel::Channel;
 use super::hold_invoice::HoldInvoice;
 use super::outgoing::OutgoingPayment;
@@ -19,6 +21,17 @@ pub enum EventKind {
     HoldInvoiceExpired,
 }
 
+/// Money that came although no row asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnexpectedReceipt {
+    /// The hash it came under.
+    pub payment_hash: PaymentHash,
+    /// How much.
+    pub amount: AmountMsat,
+    /// Why no row takes it.
+    pub note: String,
+}
+
 /// One entry of the event log, as it was when it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -30,6 +43,8 @@ pub enum Event {
     ChannelReady(Channel),
     /// A channel was closed.
     ChannelClosed(Channel),
+    /// Money came that no row authorised.
+    ReceiptUnexpected(UnexpectedReceipt),
 }
 
 impl Event {
@@ -44,6 +59,7 @@ impl Event {
             Self::PaymentEnded(_) => "payment_ended",
             Self::ChannelReady(_) => "channel_ready",
             Self::ChannelClosed(_) => "channel_closed",
+            Self::ReceiptUnexpected(_) => "receipt_unexpected",
         }
     }
 }

@@ -17,6 +17,11 @@ pub fn encode(event: &Event) -> Vec<u8> {
         Event::PaymentEnded(payment) => Wire::PaymentEnded(convert::payment(payment)),
         Event::ChannelReady(channel) => Wire::ChannelReady(convert::channel(channel)),
         Event::ChannelClosed(channel) => Wire::ChannelClosed(convert::channel(channel)),
+        Event::ReceiptUnexpected(receipt) => Wire::ReceiptUnexpected(pb::UnexpectedReceipt {
+            payment_hash: receipt.payment_hash.0.to_vec(),
+            amount_msat: receipt.amount.msat(),
+            note: receipt.note.clone(),
+        }),
     };
     pb::WatchEventsResponse { event: Some(wire), ..Default::default() }.encode_to_vec()
 }

@@ -8,7 +8,7 @@ use ailayer_primitives::{AmountMsat, PaymentHash, UnixS};
 use ailayer_store::StoreError;
 use ailayer_store::event_log::Signal;
 
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, EventKind, UnexpectedReceipt};
 use crate::domain::hold_invoice::{
     Claimable, Conditions, HoldInvoice, HoldState, Input, Margins, NodeCall, Refused, decide,
 };
@@ -180,7 +180,9 @@ impl Holds {
     ) -> Result<(), ServiceError> {
         tracing::error!(payment_hash = %hash, amount_msat = amount.msat(), note, "unexpected receipt");
         telemetry::unexpected_receipt();
-        table::record_unexpected(&self.rows, hash, amount, note, clock::now_ms()).await?;
+        let receipt = UnexpectedReceipt { payment_hash: hash, amount, note: note.to_owned() };
+        table::record_unexpected(&self.rows, &receipt, clock::now_ms()).await?;
+        self.signal.notify();
         Ok(())
     }
 

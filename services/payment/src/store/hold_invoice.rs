@@ -5,7 +5,7 @@ use ailayer_store::{StoreError, Tx};
 use sqlx::postgres::PgRow;
 
 use super::{Rows, corrupt, events, row};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, UnexpectedReceipt};
 use crate::domain::hold_invoice::{Hold, HoldInvoice, HoldState, Terms, Transition};
 use crate::domain::invoice_id::InvoiceId;
 
@@ -240,25 +240,26 @@ async fn compare_and_set(
     Ok(true)
 }
 
-/// Records money that no row authorised. Idempotent by the payment hash.
+/// Records money that no row authorised, with its event. Idempotent by the payment hash.
 pub async fn record_unexpected(
     rows: &Rows,
-    hash: PaymentHash,
-    amount: AmountMsat,
-    note: &str,
+    receipt: &UnexpectedReceipt,
     now: UnixMs,
 ) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
-    sqlx::query(
+    let recorded = sqlx::query(
         "insert into unexpected_receipt (payment_hash, amount_msat, note, recorded_unix_ms) \
          values ($1, $2, $3, $4) on conflict do nothing",
     )
-    .bind(hash.0.as_bytes().as_slice())
-    .bind(amount.to_i64())
-    .bind(note)
+    .bind(receipt.payment_hash.0.as_bytes().as_slice())
+    .bind(receipt.amount.to_i64())
+    .bind(&receipt.note)
     .bind(row::time(now.0))
     .execute(&mut *tx)
     .await?;
+    if recorded.rows_affected() == 1 {
+        events::append_in_tx(&mut tx, &Event::ReceiptUnexpected(receipt.clone())).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

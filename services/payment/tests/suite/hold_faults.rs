@@ -7,7 +7,8 @@ use ailayer_payment::ports::{LightningNode, NodeEvent};
 use ailayer_payment::store::node_tip;
 use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::{Digest, PaymentHash};
-use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
+use ailayer_proto::ailayer::payment::v1 as pb;
+use pb::HoldInvoiceState as State;
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -64,7 +65,22 @@ fn a_claim_that_came_to_nothing_is_lost_and_late_money_is_recorded_beside_it() {
         })
         .await;
         assert_eq!(bench.get(&accepted.invoice_id).await.state(), State::Lost);
+        let told: Vec<_> = bench.events_after(0).await.iter().filter_map(unexpected).collect();
+        assert_eq!(
+            told,
+            [(accepted.payment_hash.clone(), PRICE_MSAT)],
+            "so that it comes into somebody's books"
+        );
     });
+}
+
+fn unexpected(event: &pb::WatchEventsResponse) -> Option<(Vec<u8>, u64)> {
+    match &event.event {
+        Some(pb::watch_events_response::Event::ReceiptUnexpected(receipt)) => {
+            Some((receipt.payment_hash.clone(), receipt.amount_msat))
+        }
+        _ => None,
+    }
 }
 
 #[test]

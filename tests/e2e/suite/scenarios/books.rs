@@ -30,9 +30,22 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
         u64::try_from(earned)? == spent + unpaid,
         "the ledger has {earned} msat, the buyer's node spent {spent}, closed channels swallowed {unpaid}"
     );
-    let settled = stage.count("select count(*) from gateway.jobs where state = 'SETTLED'").await?;
+    let settled =
+        stage.count("select count(*) from gateway.jobs where state = 'SETTLED' and rail = 'hold'").await?;
+    let credited = stage.count("select count(*) from gateway.deposits where state = 'CREDITED'").await?;
     let taken = stage.count("select count(*) from payment.hold_invoice where state = 'CLAIMED'").await?;
-    ensure!(settled == taken, "{settled} jobs are settled, {taken} invoices claimed");
+    ensure!(
+        settled + credited == taken,
+        "{settled} jobs are settled, {credited} deposits credited, {taken} invoices claimed"
+    );
+    let set_aside =
+        stage.count("select coalesce(sum(reserved_units), 0)::bigint from gateway.ledger_accounts").await?;
+    ensure!(set_aside == 0, "{set_aside} msat are set aside although no job runs");
+    let report = stage.operator(false)?.reconcile().await?;
+    ensure!(
+        report.residue_msat == 0 && report.findings.is_empty() && report.ledger_lightning_msat == earned,
+        "the books do not agree: {report:?}"
+    );
     let unexpected = stage.count("select count(*) from payment.unexpected_receipt").await?;
     ensure!(unexpected == 0, "{unexpected} receipts that no row authorised");
     wait::until("every job has ended or waits for its payer", PATIENCE, || async {

@@ -1,6 +1,7 @@
 //! kill -9 behind each durable write of a paid job, then a restart: answer for money, or neither.
 //!
-//! Points are those of MONEY's table: `g` a write of the gateway, `p` of payment, `a` of audit, `r` of the release.
+//! Points are those of MONEY's table: `g` a write of the gateway, `p` of payment, `a` of audit, `r` of the release, `d` of a
+//! deposit.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ailayer_client::gateway::JobState;
+use ailayer_primitives::RequestId;
 use anyhow::{Context as _, ensure};
+use uuid::Uuid;
 
 use crate::harness::Scenario;
 use crate::stage::Stage;
@@ -31,9 +34,15 @@ enum On {
     Cancellation,
     /// While the log is anchored in a block.
     Anchor,
+    /// While a deposit's invoice is made: nothing was shown yet.
+    DepositRequest,
+    /// While a deposit is paid: it must be credited, once.
+    DepositPayment,
+    /// While a prepaid job runs: it must go on, and be charged once.
+    Charge,
 }
 
-const POINTS: [(Service, On, &str); 25] = [
+const POINTS: [(Service, On, &str); 34] = [
     (Service::Gateway, On::Quote, "gateway.g1.quoted"),
     (Service::Payment, On::Quote, "payment.p2.intent"),
     (Service::Payment, On::Quote, "payment.p2.open"),
@@ -59,7 +68,19 @@ const POINTS: [(Service, On, &str); 25] = [
     (Service::Gateway, On::Cancellation, "gateway.r3.released"),
     (Service::Audit, On::Anchor, "audit.anchor.signed"),
     (Service::Audit, On::Anchor, "audit.anchor.broadcast"),
+    (Service::Gateway, On::DepositRequest, "gateway.d1.stored"),
+    (Service::Gateway, On::DepositPayment, "gateway.d3.claim_called"),
+    (Service::Gateway, On::DepositPayment, "gateway.d4.credited"),
+    (Service::Gateway, On::Charge, "gateway.g5.running"),
+    (Service::Gateway, On::Charge, "gateway.g6.completed"),
+    (Service::Audit, On::Charge, "audit.a7.appended"),
+    (Service::Gateway, On::Charge, "gateway.a7.appended"),
+    (Service::Gateway, On::Charge, "gateway.g11.settled"),
+    (Service::Gateway, On::Charge, "gateway.a12.closed"),
 ];
+
+/// What a customer puts on the account.
+const DEPOSIT_MSAT: u64 = 20_000;
 
 /// The only points that a channel may not survive: there the node dies while it writes down a claim or a fail-back, its
 /// channel monitor ahead of its channel manager. At every other point a closed channel is a fault.
@@ -73,7 +94,8 @@ const MAY_CLOSE_THE_CHANNEL: [&str; 4] = [
 /// One scenario a point.
 pub fn all() -> Vec<Scenario> {
     let scenario = |(service, on, point)| {
-        Scenario::on_stage(format!("crashes::{point}"), move |stage| {
+        let rail = if matches!(on, On::Charge) { "prepaid::" } else { "" };
+        Scenario::on_stage(format!("crashes::{rail}{point}"), move |stage| {
             Box::pin(crash(stage, service, on, point))
         })
     };
@@ -119,6 +141,9 @@ async fn crash(stage: &Stage, service: Service, on: On, point: &str) -> anyhow::
         On::Payment => while_paid(stage, service, point).await,
         On::Cancellation => while_giving_up(stage, service, point).await,
         On::Anchor => while_anchoring(stage, service, point).await,
+        On::DepositRequest => while_asking_for_a_deposit(stage, service, point).await,
+        On::DepositPayment => while_depositing(stage, service, point).await,
+        On::Charge => while_charging(stage, service, point).await,
     }
 }
 
@@ -201,4 +226,55 @@ async fn while_anchoring(stage: &Stage, service: Service, point: &str) -> anyhow
     stage.restart(service).await?;
     stage.expect_settled(&deal).await?;
     stage.anchored(&deal).await.map(drop)
+}
+
+/// The customer repeats its request, as it may, and gets one invoice that is credited once.
+async fn while_asking_for_a_deposit(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
+    let customer = stage.new_customer().await?;
+    stage.arm(service, point).await?;
+    let request_id = RequestId::new(Uuid::new_v4());
+    let first = tokio::join!(
+        customer.client.create_deposit(request_id, DEPOSIT_MSAT),
+        stage.wait_for_crash(service, TO_THE_POINT)
+    );
+    first.1?;
+    ensure!(first.0.is_err(), "an invoice was given out although {point} comes before its answer");
+    stage.restart(service).await?;
+    let deposit = customer.invoice(request_id, DEPOSIT_MSAT).await?;
+    let deposits = "select count(*) from gateway.deposits where request_id = $1::text::uuid";
+    let made = stage.count_for(deposits, &request_id.to_string()).await?;
+    ensure!(made == 1, "the request has made {made} deposits");
+    stage.pay_deposit(&deposit).await?;
+    customer.credited(&deposit.deposit_id).await?;
+    customer.expect_balance(i64::try_from(DEPOSIT_MSAT)?).await
+}
+
+/// Money that was locked to a deposit's invoice is the customer's, once.
+async fn while_depositing(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
+    let customer = stage.new_customer().await?;
+    stage.arm(service, point).await?;
+    let deposit = customer.invoice(RequestId::new(Uuid::new_v4()), DEPOSIT_MSAT).await?;
+    stage.pay_deposit(&deposit).await?;
+    stage.wait_for_crash(service, TO_THE_POINT).await?;
+    stage.restart(service).await?;
+    let deposit = customer.credited(&deposit.deposit_id).await?;
+    ensure!(deposit.credited_msat == DEPOSIT_MSAT, "{} msat are credited", deposit.credited_msat);
+    stage.check_ledger_balance().await?;
+    customer.expect_balance(i64::try_from(DEPOSIT_MSAT)?).await
+}
+
+/// The call dies with the gateway, the job does not: a repetition answers it, and it was charged once.
+async fn while_charging(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
+    let customer = stage.customer_with(DEPOSIT_MSAT).await?;
+    stage.arm(service, point).await?;
+    let order = customer.order(&["charged once, whatever dies"]);
+    tokio::select! {
+        crashed = stage.wait_for_crash(service, TO_THE_POINT) => crashed?,
+        () = async {
+            let _ = customer.client.run(&order).await;
+            std::future::pending().await
+        } => {}
+    }
+    stage.restart(service).await?;
+    stage.expect_charged(&customer, &order, i64::try_from(DEPOSIT_MSAT)?).await.map(drop)
 }

@@ -25,7 +25,11 @@ const fn rpc_services(service: Service) -> &'static [&'static str] {
         Service::Audit => &["ailayer.audit.v1.AuditService"],
         Service::ModelServing => &["ailayer.serving.v1.ServingService", "inference.GRPCInferenceService"],
         Service::Payment => &["ailayer.payment.v1.PaymentService"],
-        Service::Gateway => &["ailayer.gateway.v1.GatewayService"],
+        Service::Gateway => &[
+            "ailayer.gateway.v1.AccountService",
+            "ailayer.gateway.v1.AdminService",
+            "ailayer.gateway.v1.GatewayService",
+        ],
     }
 }
 

@@ -247,7 +247,7 @@ impl Stage {
     }
 
     /// The audit log must hold an entry, to the last byte.
-    async fn check_logged(&self, what: &str, entry: &Envelope) -> anyhow::Result<()> {
+    pub async fn check_logged(&self, what: &str, entry: &Envelope) -> anyhow::Result<()> {
         wait::found("an entry in the audit log", PATIENCE, || async {
             let logged = self.audit.entry(entry.leaf_hash()).await.with_context(|| format!("the {what}"))?;
             ensure!(logged == entry.as_str().as_bytes(), "the log holds another {what}");

@@ -20,17 +20,17 @@ pub fn credit(customer: CustomerId, deposit_id: Uuid, msat: AmountMsat) -> Resul
     named(customer, RequestId::new(deposit_id), action, "deposit")
 }
 
-/// What was taken for a deposit and is not known to be anybody's.
-pub fn suspense(deposit_id: Uuid, msat: AmountMsat) -> Result<Operation, SaleError> {
+/// What came with a deposit or by itself, named by its id, and is not known to be anybody's.
+pub fn suspense(source: &str, id: Uuid, msat: AmountMsat) -> Result<Operation, SaleError> {
     let units = amount(msat)?.units();
     let lines = vec![
         HouseLine { kind: HouseKind::Lightning, amount_units: units },
         HouseLine { kind: HouseKind::Suspense, amount_units: units.saturating_neg() },
     ];
-    let stripe = Stripe::of_job(JobId::new(deposit_id));
+    let stripe = Stripe::of_job(JobId::new(id));
     let account = AccountId::house(HouseKind::Suspense, Asset::Btc, stripe);
-    let id = derived_id(RequestId::new(deposit_id), "suspense");
-    Ok(Operation::try_new(account, id, Action::Post { lines })?.with_note(Note::try_new("deposit")?))
+    let id = derived_id(RequestId::new(id), "suspense");
+    Ok(Operation::try_new(account, id, Action::Post { lines })?.with_note(Note::try_new(source)?))
 }
 
 /// An item of the suspense queue, given to a customer.

@@ -6,11 +6,14 @@ use ailayer_proto::ailayer::gateway::v1 as pb;
 
 use super::note;
 use crate::domain::api_key::is_name;
-use crate::domain::ledger::{AccountId, Action, Asset, CustomerId, Note, Operation, derived_id};
+use crate::domain::ledger::{AccountId, Action, Asset, CustomerId, Note, Operation};
 use crate::error::AccountError;
 use crate::rpc::account_service::account_to_proto;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::accounts;
+
+/// The most credit one operator can give: a tenth of a bitcoin. Typing errors are larger.
+const MAX_CREDIT_MSAT: i64 = 10_000_000_000;
 
 pub(super) async fn create(
     gateway: &Gateway,
@@ -21,16 +24,13 @@ pub(super) async fn create(
     if !is_name(&request.name) {
         return Err(Failure::invalid_field("name", "must be 1 to 128 bytes without control characters"));
     }
-    if request.limit_msat > 0 {
-        return Err(Failure::invalid_field("limit_msat", "must be 0, or below it to give credit"));
+    if request.limit_msat > 0 || request.limit_msat < -MAX_CREDIT_MSAT {
+        let why = format!("must be 0, or below it to give credit, at most {MAX_CREDIT_MSAT} msat");
+        return Err(Failure::invalid_field("limit_msat", why));
     }
     let store = gateway.jobs.store();
-    let record = accounts::create(store, request_id, &request.name).await?;
+    let record = accounts::create(store, request_id, &request.name, request.limit_msat).await?;
     let record = record.ok_or(AccountError::RequestIdReused)?;
-    if request.limit_msat < 0 {
-        let action = Action::SetLimit { limit_units: request.limit_msat };
-        apply(gateway, record.id, derived_id(request_id, "limit"), action, "credit at opening").await?;
-    }
     tracing::info!(account_id = %record.id, operator, "account opened");
     Ok(pb::CreateAccountResponse { account: Some(account_to_proto(store.pool(), &record).await?) })
 }

@@ -70,10 +70,14 @@ pub(super) async fn approve(
 pub(super) async fn list(
     gateway: &Gateway,
     _operator: &str,
-    _request: pb::ListAdjustmentsRequest,
+    request: pb::ListAdjustmentsRequest,
 ) -> Answer<pb::ListAdjustmentsResponse> {
-    let all = adjustments::list(gateway.jobs.store().pool()).await?;
-    Ok(pb::ListAdjustmentsResponse { adjustments: all.iter().map(to_proto).collect() })
+    let (size, token) = convert::page(request.page_size, &request.page_token)?;
+    let listed = adjustments::list(gateway.jobs.store().pool(), size, token.as_ref()).await?;
+    Ok(pb::ListAdjustmentsResponse {
+        adjustments: listed.items.iter().map(to_proto).collect(),
+        next_page_token: convert::next_page(listed.next.as_ref()),
+    })
 }
 
 /// A balance that grows is our expense, one that shrinks our gain: both against the write-offs.

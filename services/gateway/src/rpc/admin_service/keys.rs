@@ -46,8 +46,12 @@ pub(super) async fn list(
     let account = CustomerId::new(convert::id(&request.account_id));
     let pool = gateway.jobs.store().pool();
     accounts::by_id(pool, account).await?.ok_or(AccountError::NoAccount)?;
-    let keys = api_keys::of_account(pool, account).await?;
-    Ok(pb::ListApiKeysResponse { keys: keys.iter().map(key).collect() })
+    let (size, token) = convert::page(request.page_size, &request.page_token)?;
+    let listed = api_keys::of_account(pool, account, size, token.as_ref()).await?;
+    Ok(pb::ListApiKeysResponse {
+        keys: listed.items.iter().map(key).collect(),
+        next_page_token: convert::next_page(listed.next.as_ref()),
+    })
 }
 
 pub(super) async fn revoke(

@@ -37,12 +37,16 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         ("broken_chains", found.broken_chains),
         ("below_limit", found.below_limit),
         ("unbalanced_assets", found.unbalanced_assets),
+        ("wrong_suspense", report.ties.wrong_suspense),
+        ("reserved_without_a_job", report.ties.reserved_without_a_job),
+        ("ended_without_posting", report.ties.ended_without_posting),
+        ("payments_without_a_row", i64::try_from(report.journal.unexpected_payments).unwrap_or(i64::MAX)),
     ];
     let finding = |(name, amount): (&str, i64)| pb::Finding { name: name.to_owned(), amount };
     pb::ReconcileResponse {
         findings: rules.into_iter().filter(|(_, count)| *count != 0).map(finding).collect(),
         ledger_lightning_msat: report.ledger_msat,
-        journal_taken_msat: i64::try_from(report.journal.claimed_msat).unwrap_or(i64::MAX),
+        journal_taken_msat: i64::try_from(report.received_msat).unwrap_or(i64::MAX),
         cursor: report.journal.cursor,
         explained: report.explained.iter().copied().map(finding).collect(),
         residue_msat: i64::try_from(report.residue_msat).unwrap_or(i64::MAX),

@@ -16,8 +16,12 @@ pub(super) async fn list(
     _operator: &str,
     request: pb::ListSuspenseRequest,
 ) -> Answer<pb::ListSuspenseResponse> {
-    let items = suspense::list(gateway.jobs.store().pool(), request.all).await?;
-    Ok(pb::ListSuspenseResponse { items: items.iter().map(to_proto).collect() })
+    let (size, token) = convert::page(request.page_size, &request.page_token)?;
+    let listed = suspense::list(gateway.jobs.store().pool(), request.all, size, token.as_ref()).await?;
+    Ok(pb::ListSuspenseResponse {
+        items: listed.items.iter().map(to_proto).collect(),
+        next_page_token: convert::next_page(listed.next.as_ref()),
+    })
 }
 
 pub(super) async fn resolve(

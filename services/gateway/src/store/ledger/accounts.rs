@@ -55,10 +55,22 @@ pub struct NamedAccount {
 /// `Unavailable` when the database is.
 pub async fn open(store: &Store, customer: CustomerId, asset: Asset) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    let accounts = [AccountId::customer(customer, asset), AccountId::receivable(customer, asset)];
-    open_in_tx(&mut tx, accounts.into_iter().take(1), Some(0)).await?;
-    open_in_tx(&mut tx, accounts.into_iter().skip(1), None).await?;
+    open_customer_in_tx(&mut tx, customer, asset, 0).await?;
     Ok(tx.commit().await?)
+}
+
+/// As [`open`], in the caller's transaction and with another limit.
+///
+/// # Errors
+/// `Unavailable` when the database is.
+pub async fn open_customer_in_tx(
+    tx: &mut Tx,
+    customer: CustomerId,
+    asset: Asset,
+    limit_units: i64,
+) -> Result<(), StoreError> {
+    open_in_tx(tx, [AccountId::customer(customer, asset)].into_iter(), Some(limit_units)).await?;
+    open_in_tx(tx, [AccountId::receivable(customer, asset)].into_iter(), None).await
 }
 
 /// Opens accounts unless they are open. In the order given: let it be the same everywhere.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ailayer_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::riders::Rider;
 use crate::domain::ledger::{Operation, Verdict};
 use crate::store::ledger::Submission;
 
@@ -98,7 +99,7 @@ impl<Row> Clone for LedgerHandle<Row> {
     }
 }
 
-impl<Row> LedgerHandle<Row> {
+impl<Row: Rider> LedgerHandle<Row> {
     /// Applies an operation and answers once that is durable.
     ///
     /// # Errors
@@ -116,7 +117,9 @@ impl<Row> LedgerHandle<Row> {
     }
 
     async fn enqueue(&self, operation: Operation, rider: Option<Row>) -> Result<Verdict, SubmitError> {
-        let bytes = BYTES_OF_AN_OPERATION.saturating_add(operation.note().as_str().len());
+        let bytes = BYTES_OF_AN_OPERATION
+            .saturating_add(operation.note().as_str().len())
+            .saturating_add(rider.as_ref().map_or(0, Rider::bytes));
         let permits = u32::try_from(bytes).map_err(|_| SubmitError::Overloaded)?;
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(permits);
         let (reply, answer) = oneshot::channel();

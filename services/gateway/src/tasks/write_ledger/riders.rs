@@ -17,7 +17,7 @@ use crate::store::ledger::Submission;
 #[async_trait]
 pub trait Riders: Send + Sync + 'static {
     /// One change.
-    type Row: Send + Sync + 'static;
+    type Row: Rider;
 
     /// Locks what the changes are about, in the same order everywhere, and answers for each whether it is still as the
     /// change was decided on. If not, its operation is refused with [`crate::domain::ledger::Refusal::Moved`].
@@ -27,6 +27,18 @@ pub trait Riders: Send + Sync + 'static {
 
     /// Writes the changes whose operations were applied just now.
     async fn write_in_tx(&self, tx: &mut Tx, rows: &[(&Self::Row, Posted)]) -> Result<(), StoreError>;
+}
+
+/// One change that rides.
+pub trait Rider: Send + Sync + 'static {
+    /// About what it takes in memory and on the wire: the queue and a batch are bounded by it.
+    fn bytes(&self) -> usize;
+}
+
+impl Rider for Infallible {
+    fn bytes(&self) -> usize {
+        match *self {}
+    }
 }
 
 /// Nothing rides.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ailayer_client::payment::{
-    EventKind, HoldInvoice, HoldInvoiceState as State, Journal, Node, PaymentEvent,
+    EventKind, HoldInvoice, HoldInvoiceState as State, Journal, Node, PaymentEvent, UnexpectedReceipt,
 };
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_gateway::domain::release::ReleaseReason;
@@ -133,6 +133,17 @@ impl FakePayments {
     pub fn claim_succeeds(&self, job_id: JobId) {
         let invoice = self.change(job_id, State::Claimed);
         self.emit(EventKind::HoldInvoiceClaimed(invoice));
+    }
+
+    /// The node finds money whose claim was given up as lost: the row stays, the event is about the money alone.
+    pub fn received_after_all(&self, job_id: JobId) {
+        let invoice = self.invoice(job_id);
+        assert_eq!(invoice.state, State::Lost);
+        self.emit(EventKind::ReceiptUnexpected(UnexpectedReceipt {
+            payment_hash: invoice.payment_hash.unwrap(),
+            amount: invoice.accepted_amount,
+            note: "the claim had been given up".to_owned(),
+        }));
     }
 
     /// A release that was requested is done.
@@ -315,9 +326,14 @@ impl Payments for FakePayments {
         let inner = self.lock();
         up(&inner)?;
         let claimed = inner.invoices.values().filter(|invoice| invoice.state == State::Claimed);
+        let unexpected = inner.events.iter().filter_map(|event| match &event.kind {
+            EventKind::ReceiptUnexpected(receipt) => Some(receipt.amount.msat()),
+            _ => None,
+        });
         Ok(Journal {
             cursor: inner.events.len() as u64,
             claimed_msat: claimed.map(|invoice| invoice.accepted_amount.msat()).sum(),
+            unexpected_received_msat: unexpected.sum(),
             ..Journal::default()
         })
     }

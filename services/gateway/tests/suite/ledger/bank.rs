@@ -9,7 +9,9 @@ use ailayer_gateway::domain::ledger::{
     Verdict,
 };
 use ailayer_gateway::store::{self, ledger};
-use ailayer_gateway::tasks::write_ledger::{LedgerHandle, LedgerWriter, NoRiders, SubmitError, WriterLimits};
+use ailayer_gateway::tasks::write_ledger::{
+    LedgerHandle, LedgerWriter, NoRiders, Rider, SubmitError, WriterLimits,
+};
 use ailayer_platform::tasks::{Shutdown, Tasks};
 use ailayer_primitives::{JobId, RequestId};
 use ailayer_store::{Store, StoreConfig};
@@ -143,14 +145,14 @@ pub fn capture(reservation: RequestId, units: i64) -> Action {
     Action::Capture { reservation, amount: amount(units), to: HouseKind::Revenue }
 }
 
-pub async fn applied<Row>(writer: &LedgerHandle<Row>, operation: Operation) -> Posted {
+pub async fn applied<Row: Rider>(writer: &LedgerHandle<Row>, operation: Operation) -> Posted {
     match writer.submit(operation).await {
         Ok(Verdict::Applied(posted)) => posted,
         other => panic!("not applied: {other:?}"),
     }
 }
 
-pub async fn refused<Row>(writer: &LedgerHandle<Row>, operation: Operation) -> Refusal {
+pub async fn refused<Row: Rider>(writer: &LedgerHandle<Row>, operation: Operation) -> Refusal {
     match writer.submit(operation).await {
         Ok(Verdict::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),

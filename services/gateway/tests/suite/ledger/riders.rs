@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use ailayer_gateway::domain::ledger::{Posted, Refusal, Verdict};
-use ailayer_gateway::tasks::write_ledger::{LedgerHandle, LedgerWriter, Riders, WriterLimits};
+use ailayer_gateway::tasks::write_ledger::{LedgerHandle, LedgerWriter, Rider, Riders, WriterLimits};
 use ailayer_store::{Store, StoreError, Tx};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -20,6 +20,12 @@ struct Move {
 }
 
 struct Moves;
+
+impl Rider for Move {
+    fn bytes(&self) -> usize {
+        64
+    }
+}
 
 #[async_trait]
 impl Riders for Moves {

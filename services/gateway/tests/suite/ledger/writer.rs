@@ -200,8 +200,9 @@ async fn a_writer_that_dies_in_a_batch_leaves_all_or_nothing() {
     });
     assert_eq!(count(&answers, |it| matches!(it, Err(SubmitError::Unknown(None)))), 5, "{answers:?}");
     drop(held);
+    // Killed a moment ago: its queue may still be there, but nobody reads it any more.
     let refused = handle.submit(operations[0].clone()).await;
-    assert!(matches!(refused, Err(SubmitError::ShuttingDown)), "{refused:?}");
+    assert!(matches!(refused, Err(SubmitError::ShuttingDown | SubmitError::Unknown(None))), "{refused:?}");
 
     let next = bank.writer();
     for it in &operations {
