@@ -8,7 +8,7 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 AILAYER := $(CARGO_TARGET_DIR)/debug/ailayer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up bench-serving test test-unit test-services test-e2e lint fmt gen check-gen tidy doc
+.PHONY: help setup build demo up bench-serving test test-unit test-services test-e2e test-crash lint fmt gen check-gen tidy doc
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -44,6 +44,9 @@ test-services: setup ## Tests of each service against real PostgreSQL, bitcoind 
 
 test-e2e: setup ## Paid inferences through real processes, and crashes behind each durable write
 	@deploy/dev/test e2e
+
+test-crash: setup ## kill -9 behind each durable write, on both rails, then the books
+	@deploy/dev/test crash
 
 lint: ## rustfmt, clippy, architecture
 	@deploy/dev/test lint

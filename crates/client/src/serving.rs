@@ -4,6 +4,8 @@ use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
 use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::serving::v1 as pb;
 use pb::serving_service_client::ServingServiceClient;
+use tonic::Request;
+use uuid::Uuid;
 
 use crate::error::refused;
 use crate::wire::Reader;
@@ -11,6 +13,8 @@ use crate::{CallError, MAX_ANSWER_BYTES};
 
 const SERVICE: &str = "model-serving";
 const READ: Reader = Reader(SERVICE);
+/// Names the account a call is made for.
+const ACCOUNT_HEADER: &str = "x-ailayer-account";
 
 /// A loaded model version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +66,21 @@ pub struct EmbedCall {
     pub texts: Vec<String>,
     /// Cuts texts longer than the model reads instead of refusing them.
     pub truncate: bool,
+    /// For whom: accounts that wait are served in turn. None for strangers, who are one account together.
+    pub account: Option<Uuid>,
 }
 
 impl EmbedCall {
+    /// A request that names the account.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let account = self.account.and_then(|account| account.to_string().parse().ok());
+        if let Some(account) = account {
+            request.metadata_mut().insert(ACCOUNT_HEADER, account);
+        }
+        request
+    }
+
     const fn truncation(&self) -> i32 {
         (if self.truncate { pb::Truncation::End } else { pb::Truncation::Refuse }) as i32
     }
@@ -134,7 +150,8 @@ impl ServingClient {
             truncation: call.truncation(),
             ..Default::default()
         };
-        let answer = self.unary.clone().tokenize(request).await.map_err(refused(SERVICE))?.into_inner();
+        let answer =
+            self.unary.clone().tokenize(call.request(request)).await.map_err(refused(SERVICE))?.into_inner();
         if answer.token_counts.len() != call.texts.len() {
             return Err(CallError::malformed(SERVICE, "another number of token counts than texts"));
         }
@@ -151,7 +168,8 @@ impl ServingClient {
             truncation: call.truncation(),
             ..Default::default()
         };
-        let answer = self.unary.clone().embed(request).await.map_err(refused(SERVICE))?.into_inner();
+        let answer =
+            self.unary.clone().embed(call.request(request)).await.map_err(refused(SERVICE))?.into_inner();
         let model = Model::read(READ.required("model", answer.model)?)?;
         if answer.embeddings.len() != call.texts.len() {
             return Err(CallError::malformed(SERVICE, "another number of embeddings than texts"));
@@ -172,5 +190,30 @@ impl ServingClient {
             queue_time_us: answer.queue_time_us,
             inference_time_us: answer.inference_time_us,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_names_its_account_and_a_strangers_none() {
+        let call = |account| EmbedCall {
+            model_name: "mini".to_owned(),
+            model_version: String::new(),
+            texts: vec!["a".to_owned()],
+            truncate: false,
+            account,
+        };
+        let header = |call: EmbedCall| {
+            let request = call.request(());
+            request.metadata().get(ACCOUNT_HEADER).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(
+            header(call(Some(Uuid::from_u128(7)))).as_deref(),
+            Some("00000000-0000-0000-0000-000000000007")
+        );
+        assert_eq!(header(call(None)), None);
     }
 }

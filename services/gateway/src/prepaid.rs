@@ -247,7 +247,7 @@ impl Prepaid {
         let found = self.models.find(&order.model_name, &order.model_version).await;
         let model = found.map_err(PrepaidError::Serving)?;
         let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
-        let (input_tokens, cap) = self.bound(order, &price, &model).await?;
+        let (input_tokens, cap) = self.bound(caller, order, &price, &model).await?;
         self.access.tokens(caller, input_tokens)?;
         let job_id = JobId::new(Uuid::now_v7());
         let created_at = store::now(self.store.pool()).await?;
@@ -284,6 +284,7 @@ impl Prepaid {
     /// if that is more than the caller allows, they are counted, and refused if they really cost more.
     async fn bound(
         &self,
+        caller: &Caller,
         order: &PrepaidOrder,
         price: &Price,
         model: &Loaded,
@@ -296,6 +297,7 @@ impl Prepaid {
             model_version: model.version.clone(),
             texts: order.input.texts.clone(),
             truncate: order.input.truncate,
+            account: Some(caller.account.uuid()),
         };
         let counted = self.driver.serving.tokenize(&call).await.map_err(PrepaidError::Serving)?;
         let counted = counted.token_counts.iter().map(|count| u64::from(*count)).fold(0, u64::saturating_add);

@@ -196,6 +196,7 @@ impl Quotes {
             model_version: order.model_version.clone(),
             texts: order.input.texts.clone(),
             truncate: order.input.truncate,
+            account: None,
         };
         let (node, tokenized) = tokio::join!(self.payments.node(), self.serving.tokenize(&call));
         let tokenized = tokenized.map_err(QuoteError::Serving)?;

@@ -75,6 +75,7 @@ impl Driver {
             model_version: running.model.version.clone(),
             texts: input.texts,
             truncate: input.truncate,
+            account: running.prepaid.map(|terms| terms.account.uuid()),
         };
         // A cancellation or the end of the run limit does not wait for the model.
         let outcome = tokio::select! {

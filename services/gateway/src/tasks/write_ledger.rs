@@ -177,6 +177,11 @@ impl<R: Riders> LedgerWriter<R> {
         if let Some(answers) = unclear.as_ref().filter(|_| is_ours(&submissions, &verdicts)) {
             return Ok(answers.clone());
         }
+        if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Applied(_))) {
+            // Refusals and repeats leave no trace: there is nothing to commit, and nothing that could be unclear.
+            tx.rollback().await.map_err(StoreError::from)?;
+            return Ok(verdicts);
+        }
         riders::write_in_tx(&self.riders, &mut tx, batch, &verdicts).await?;
         match tx.commit().await {
             Ok(()) => Ok(verdicts),

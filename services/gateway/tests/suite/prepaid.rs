@@ -360,3 +360,16 @@ async fn more_jobs_than_may_run_are_refused_before_anything_is_set_aside() {
     assert_ne!(state(&first.unwrap()), pb::JobState::Settled, "the model hangs up to the run limit");
     sound(&world).await;
 }
+
+#[tokio::test]
+async fn the_model_server_is_told_for_whom_it_works() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 10_000).await;
+    customer.run(&gateway, job(&["hello"])).await.unwrap();
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay(bought.id());
+    world.wait_for(bought.id(), State::Settled).await;
+    let accounts = world.serving.accounts.lock().unwrap().clone();
+    assert_eq!(accounts, [Some(customer.id.uuid()), None], "strangers are one account together");
+}

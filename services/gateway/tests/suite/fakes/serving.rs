@@ -9,6 +9,7 @@ use ailayer_client::{CallError, ErrorReason};
 use ailayer_gateway::ports::Serving;
 use ailayer_primitives::Digest;
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::refusal;
 
@@ -32,6 +33,8 @@ pub struct FakeServing {
     pub mood: Mutex<Mood>,
     pub embeds: AtomicU32,
     pub tokenizes: AtomicU32,
+    /// For whom the calls of `embed` were.
+    pub accounts: Mutex<Vec<Option<Uuid>>>,
 }
 
 impl FakeServing {
@@ -40,6 +43,7 @@ impl FakeServing {
             mood: Mutex::new(Mood::Works),
             embeds: AtomicU32::new(0),
             tokenizes: AtomicU32::new(0),
+            accounts: Mutex::default(),
         })
     }
 
@@ -96,6 +100,7 @@ impl Serving for FakeServing {
 
     async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError> {
         self.embeds.fetch_add(1, Ordering::SeqCst);
+        self.accounts.lock().unwrap().push(call.account);
         let mood = *self.mood.lock().unwrap();
         let mut embeddings: Vec<Embedding> = call.texts.iter().map(|text| row(text)).collect();
         let mut model = model();
