@@ -1,6 +1,7 @@
 //! What may happen next. The seed picks.
 
 use ailayer_gateway::domain::job::Input;
+use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
 
 use crate::buyers::{Order, Want};
@@ -13,7 +14,7 @@ use crate::world::{Which, World};
 /// Orders of one history: enough to meet each other, few enough to come to an end.
 const MAX_ORDERS: usize = 24;
 /// Calls that one gateway answers at once.
-const MAX_CALLS: usize = 6;
+const MAX_CALLS: usize = 10;
 
 /// One step of the world.
 pub fn step(world: &mut World) {
@@ -65,9 +66,9 @@ fn payment_works(world: &mut World) {
 
 fn buyer_acts(world: &mut World) {
     match world.rng.below(100) {
-        0..30 => order_something(world),
-        30..45 => repeat_something(world),
-        45..98 => pay_something(world),
+        0..20 => order_something(world),
+        20..50 => repeat_something(world),
+        50..98 => pay_something(world),
         _ => cancel_something(world),
     }
 }
@@ -92,7 +93,11 @@ fn order_something(world: &mut World) {
 }
 
 fn repeat_something(world: &mut World) {
-    let at = world.rng.below(world.buyers.orders.len());
+    let waiting = world.buyers.waiting();
+    let at = match world.rng.pick(&waiting) {
+        Some(at) if world.rng.chance(70) => at,
+        _ => world.rng.below(world.buyers.orders.len()),
+    };
     let asks_for_something_else = world.rng.chance(15);
     call(world, at, asks_for_something_else);
 }
@@ -126,6 +131,9 @@ fn pay_something(world: &mut World) {
         // Whoever has paid already pays again, also while the claim is under way: the first payment may have gone back.
         let rows = &world.payment.rows;
         payable.retain(|(id, ..)| rows.get(id).is_some_and(|row| row.state.holds_money()));
+    } else if world.rng.chance(80) {
+        let rows = &world.payment.rows;
+        payable.retain(|(id, ..)| rows.get(id).is_some_and(|row| row.state == HoldState::Open));
     }
     let Some((id, want, tokens)) = world.rng.pick(&payable) else { return };
     let asked = match want {
@@ -138,7 +146,7 @@ fn pay_something(world: &mut World) {
         2 => asked.msat().saturating_mul(2),
         _ => asked.msat(),
     };
-    let blocks = world.rng.pick(&[2, 3, 3, 4, 6, 12, 40, 40]).unwrap_or(40);
+    let blocks = world.rng.pick(&[2, 3, 4, 6, 12, 40, 40, 40]).unwrap_or(40);
     let amount = AmountMsat::try_new(msat).unwrap_or(asked);
     let (deadline, now) = (world.height.saturating_add(blocks), world.now);
     let locked = world.payment.node.pay(id, amount, deadline, now);
@@ -226,8 +234,11 @@ fn something_fails_or_mends(world: &mut World) {
         || world.are_claims_paused
         || world.payment.is_node_silent
         || !world.payment.node.is_synced;
-    if is_any && world.rng.chance(65) {
+    if is_any && world.rng.chance(75) {
         return mend(world);
+    }
+    if world.rng.chance(60) {
+        return;
     }
     let what = match world.rng.below(9) {
         0 => {

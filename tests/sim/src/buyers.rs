@@ -72,6 +72,12 @@ impl Buyers {
         order.shown_body = Some(body);
     }
 
+    /// Orders that nothing was answered to: their buyers ask again.
+    pub fn waiting(&self) -> Vec<usize> {
+        let orders = self.orders.iter().enumerate();
+        orders.filter(|(_, order)| order.shown.is_none()).map(|(at, _)| at).collect()
+    }
+
     /// Orders whose invoice was shown.
     pub fn payable(&self) -> Vec<(Uuid, Want, u64)> {
         let shown = |order: &Order| match order.want {
