@@ -1,6 +1,9 @@
 //! What may happen next. The seed picks.
 
 use ailayer_gateway::domain::job::Input;
+use ailayer_gateway::domain::ledger::{
+    AccountId, Action, Amount, Asset, Direction, HouseKind, Operation, Stripe,
+};
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
 
@@ -8,7 +11,9 @@ use crate::buyers::{Order, Want};
 use crate::gateway::jobs::{Facts, apply, short};
 use crate::gateway::quotes::{At as QuoteAt, QuoteCall, price};
 use crate::gateway::{self, Call, deposits, prepaid};
+use crate::ledger::Submission;
 use crate::payment::Fault;
+use crate::store::Tx;
 use crate::world::{Which, World};
 
 /// Orders of one history: enough to meet each other, few enough to come to an end.
@@ -24,7 +29,8 @@ pub fn step(world: &mut World) {
         74..89 => buyer_acts(world),
         89..93 => time_passes(world),
         93 => blocks_are_found(world),
-        94..97 => something_dies_or_rises(world),
+        94..96 => something_dies_or_rises(world),
+        96 => operator_acts(world),
         _ => something_fails_or_mends(world),
     }
 }
@@ -166,6 +172,24 @@ fn cancel_something(world: &mut World) {
     world.note(|| format!("a buyer cancels job {}", short(job_id)));
     // Too late, or a failure: the buyer is told, and nothing has moved.
     let _ = apply(world, job_id, Input::Cancel, None, Facts::default());
+}
+
+/// An operator freezes an account, thaws it, or grants a little. Jobs that have begun must end all the same.
+fn operator_acts(world: &mut World) {
+    let Some(customer) = world.rng.pick(&world.buyers.accounts) else { return };
+    let account = AccountId::customer(customer, Asset::Btc);
+    let units = i64::try_from(500 + world.rng.draw() % 3000).unwrap_or(500);
+    let action = match (world.rng.below(5), Amount::try_new(units)) {
+        (0, _) | (_, Err(_)) => Action::Freeze,
+        (1..3, _) => Action::Unfreeze,
+        (_, Ok(amount)) => Action::Adjust { direction: Direction::Credit, amount, against: HouseKind::Fees },
+    };
+    world.note(|| format!("an operator acts on {customer}: {action:?}"));
+    let Ok(operation) = Operation::try_new(account, world.ids.request(), action) else { return };
+    let submission = Submission { operation, transaction_id: world.ids.transaction(), may_apply: true };
+    let (_, page) = world.store.ledger.apply(Stripe::of_writer(customer.uuid()), &[submission], world.now);
+    // Unanswered, the operator looks again; nothing hangs on it here.
+    let _ = world.commit(Tx { page: Some(page), ..Tx::default() });
 }
 
 fn time_passes(world: &mut World) {

@@ -59,6 +59,12 @@ impl Buyers {
     /// Holds an answer against the earlier ones: the same request has the same effect for ever.
     pub fn answered(&mut self, at: usize, body: u64, answer: Answer) {
         let Some(order) = self.orders.get_mut(at) else { return };
+        let is_repeat = order.shown.is_some() && order.shown_body == Some(body);
+        // ENDED is none: of two calls at once the later one may find the quote ended that the earlier one has shown.
+        if is_repeat && answer == Answer::Reused && self.contradiction.is_none() {
+            let what = format!("request {} was answered before, and now {answer:?}", order.request_id);
+            self.contradiction = Some(what);
+        }
         let Answer::Shown(id) = answer else { return };
         let same =
             order.shown.is_none_or(|shown| shown == id) && order.shown_body.is_none_or(|it| it == body);

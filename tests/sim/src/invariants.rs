@@ -48,6 +48,9 @@ impl Invariants {
         if let Some(contradiction) = &world.buyers.contradiction {
             return Err(format!("3: {contradiction}"));
         }
+        if let Some(misfit) = &world.misfit {
+            return Err(format!("4: an event contradicts its row: {misfit}"));
+        }
         self.check_ledger(world)?;
         self.check_events(world)?;
         for job_id in std::mem::take(&mut world.store.touched.jobs) {

@@ -121,6 +121,8 @@ pub struct World {
     pub audit: Audit,
     pub serving: Serving,
     pub buyers: Buyers,
+    /// The first event that did not fit what it was about: noted and passed over, for a person. There must be none.
+    pub misfit: Option<String>,
     pub a: Replica,
     pub b: Replica,
     pub trace: Trace,
@@ -144,6 +146,7 @@ impl World {
             audit: Audit::default(),
             serving: Serving::default(),
             buyers: Buyers::default(),
+            misfit: None,
             a: Replica::default(),
             b: Replica::default(),
             trace: Trace { is_kept: is_traced, lines: Vec::new() },

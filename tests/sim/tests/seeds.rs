@@ -42,7 +42,7 @@ fn no_history_breaks_a_rule() {
     }
     println!("{seen:?}");
     assert_eq!(seen.seeds, seeds);
-    if seeds >= 1000 {
+    if seeds >= SEEDS {
         assert_reaches_everything(&seen);
     }
 }

@@ -106,7 +106,7 @@ fn take_in(world: &mut World, event: &Event, cursor: usize) -> Result<After, Int
         Err(ChangeError::Unknown) => book(world, tx, event),
         Err(error @ (ChangeError::Refused(_) | ChangeError::Sale | ChangeError::NotPosted(_))) => {
             // Noted and passed over: waiting here would stop every other job's events.
-            world.note(|| format!("  a contradiction: {error:?}"));
+            contradicts(world, event, &format!("{error:?}"));
             Ok(After::Note)
         }
         Err(ChangeError::Store(_)) => Err(Interrupted),
@@ -128,10 +128,16 @@ fn book(world: &mut World, mut tx: Tx, event: &Event) -> Result<After, Interrupt
         }
         Ok(Booked::GiveBack) => Ok(After::GiveBack(ReleaseReason::QuoteExpired)),
         Err(()) => {
-            world.note(|| "  a contradiction: the deposit is not posted".to_owned());
+            contradicts(world, event, "the deposit is not posted");
             Ok(After::Note)
         }
     }
+}
+
+/// `telemetry::contradiction`
+fn contradicts(world: &mut World, event: &Event, why: &str) {
+    let what = format!("{:?} of {}: {why}", event.kind, event.invoice_id);
+    world.misfit.get_or_insert(what);
 }
 
 /// `give_back`: before the event is noted, so that no crash can come between.
