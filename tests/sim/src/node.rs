@@ -1,8 +1,8 @@
 //! The Lightning node below the payment service: locked payments, and events that come until they are handled.
 //!
 //! As MONEY demands of a fake: a claim that is answered "ok" proves nothing, a payment that reaches its deadline goes
-//! back without an event, an invoice whose payment went back can be paid again. As ldk-node does, it turns away a payment
-//! of an invoice that its record calls paid; and it overwrites that record when it is told to fail the invoice.
+//! back without an event, an invoice whose payment went back can be paid again. As ldk-node does, it turns away a
+//! payment of an invoice that its record calls paid, and overwrites that record when it is told to fail the invoice.
 
 use std::collections::VecDeque;
 
@@ -107,7 +107,8 @@ impl Node {
         self.issued.iter().any(|issued| issued.invoice_id == invoice_id && issued.is_paid)
     }
 
-    /// The node sees the chain up to `height`: what has reached its deadline goes back, in silence: only its payer sees it.
+    /// The node sees the chain up to `height`. What has reached its deadline goes back in silence; only its payer
+    /// sees it.
     pub fn see(&mut self, height: u32) -> Vec<Htlc> {
         self.height = self.height.max(height);
         let height = self.height;
