@@ -31,7 +31,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.trace.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         writeln!(f, "seed {} breaks at step {}: {}", self.seed, self.step, self.what)?;
-        write!(f, "replay it with AILAYER_SIM_SEED={} cargo test -p ailayer-sim --test seeds", self.seed)
+        write!(f, "replay it with AILAYER_SIM_SEED={} cargo test -p ailayer-sim no_history", self.seed)
     }
 }
 
