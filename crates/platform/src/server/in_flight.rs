@@ -98,3 +98,44 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+
+    use tower::service_fn;
+
+    use super::*;
+
+    /// What the server behind the layer never answers itself.
+    const REACHED: &str = "x-reached";
+
+    #[tokio::test]
+    async fn operators_get_in_while_customers_fill_the_server() {
+        let inner = service_fn(|request: Request<Body>| async move {
+            if request.headers().contains_key("x-hang") {
+                return pending().await;
+            }
+            let response = Response::builder().header(REACHED, "yes").body(Body::empty());
+            Ok::<_, Infallible>(response.unwrap())
+        });
+        let layer = InFlightLayer::new(1);
+        let call = |path: &str, hang: bool| {
+            let request = Request::builder().uri(path);
+            let request = if hang { request.header("x-hang", "yes") } else { request };
+            layer.layer(inner).call(request.body(Body::empty()).unwrap())
+        };
+        let reached = |response: Response<Body>| response.headers().contains_key(REACHED);
+        let mut hanging = call("/ailayer.gateway.v1.AccountService/RunJob", true);
+        assert!((&mut hanging).now_or_never().is_none());
+        assert!(!reached(call("/ailayer.gateway.v1.AccountService/RunJob", false).await.unwrap()), "full");
+        assert!(reached(call("/grpc.health.v1.Health/Check", false).await.unwrap()));
+        let admin = "/ailayer.gateway.v1.AdminService/SetBrake";
+        assert!(reached(call(admin, false).await.unwrap()));
+        let many: Vec<_> = (0..MAX_OPERATORS).map(|_| call(admin, true)).collect();
+        assert!(!reached(call(admin, false).await.unwrap()), "operators have a bound, too");
+        drop((hanging, many));
+        assert!(reached(call("/ailayer.gateway.v1.AccountService/RunJob", false).await.unwrap()));
+    }
+}

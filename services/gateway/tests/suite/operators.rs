@@ -185,6 +185,16 @@ async fn a_correction_takes_two_operators() {
     let listed =
         admin!(gateway, "bob", list_adjustments, pb::ListAdjustmentsRequest::default()).unwrap().adjustments;
     assert_eq!(listed.iter().map(|it| it.approved_by.as_str()).collect::<Vec<_>>(), ["", "bob"]);
+    let mut page = pb::ListAdjustmentsRequest { page_size: 1, ..Default::default() };
+    for expected in &listed {
+        let found = admin!(gateway, "bob", list_adjustments, page.clone()).unwrap();
+        assert_eq!(found.adjustments.as_slice(), std::slice::from_ref(expected), "one page after the other");
+        page.page_token = found.next_page_token;
+    }
+    let end = admin!(gateway, "bob", list_adjustments, page.clone());
+    assert!(page.page_token.is_empty() || end.unwrap().adjustments.is_empty(), "then it is over");
+    let foreign = pb::ListSuspenseRequest { page_token: "of another list".to_owned(), ..Default::default() };
+    assert!(admin!(gateway, "bob", list_suspense, foreign).is_err());
     for bad in [
         pb::ProposeAdjustmentRequest { amount_msat: 0, ..request.clone() },
         pb::ProposeAdjustmentRequest { amount_msat: i64::MIN, ..request.clone() },

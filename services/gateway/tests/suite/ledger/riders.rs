@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use ailayer_gateway::domain::ledger::{Posted, Refusal, Verdict};
-use ailayer_gateway::tasks::write_ledger::{LedgerHandle, LedgerWriter, Rider, Riders, WriterLimits};
+use ailayer_gateway::tasks::write_ledger::{
+    LedgerHandle, LedgerWriter, Rider, Riders, SubmitError, WriterLimits,
+};
 use ailayer_store::{Store, StoreError, Tx};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -19,11 +21,14 @@ struct Move {
     from: i64,
 }
 
+/// What a change of this suite says it takes.
+const BYTES_OF_A_MOVE: usize = 5000;
+
 struct Moves;
 
 impl Rider for Move {
     fn bytes(&self) -> usize {
-        64
+        BYTES_OF_A_MOVE
     }
 }
 
@@ -50,9 +55,19 @@ impl Riders for Moves {
 }
 
 fn writer(bank: &Bank, store: Store) -> LedgerHandle<Move> {
-    let (writer, handle) = LedgerWriter::new(store, Moves, WriterLimits::default());
+    writer_within(bank, store, WriterLimits::default())
+}
+
+fn writer_within(bank: &Bank, store: Store, limits: WriterLimits) -> LedgerHandle<Move> {
+    let (writer, handle) = LedgerWriter::new(store, Moves, limits);
     bank.tasks.spawn("write_ledger", writer.run(bank.shutdown.clone()));
     handle
+}
+
+async fn table(bank: &Bank) {
+    let create = "create table thing (id bigint primary key, version bigint not null);
+         insert into thing select id, 0 from generate_series(1, 50) id";
+    sqlx::raw_sql(create).execute(bank.store.pool()).await.unwrap();
 }
 
 async fn version(bank: &Bank, id: i64) -> i64 {
@@ -63,13 +78,7 @@ async fn version(bank: &Bank, id: i64) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_and_its_operation_change_together_or_not_at_all() {
     let bank = Bank::new().await;
-    sqlx::raw_sql(
-        "create table thing (id bigint primary key, version bigint not null);
-         insert into thing select id, 0 from generate_series(1, 50) id",
-    )
-    .execute(bank.store.pool())
-    .await
-    .unwrap();
+    table(&bank).await;
     let account = bank.customer(40).await;
     let ledger = writer(&bank, bank.store.clone());
     // Money for 40 of 50.
@@ -114,4 +123,27 @@ async fn a_row_and_its_operation_change_together_or_not_at_all() {
     let cut = behind.submit_with(operation(other, debit(1)), Move { id: 1, from: 3 }).await.unwrap();
     assert!(matches!(cut, Verdict::Applied(_)), "{cut:?}");
     assert_eq!((version(&bank, 1).await, bank.balance(other).await), (4, 7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_rides_counts_in_the_bounds_of_the_queue() {
+    let bank = Bank::new().await;
+    table(&bank).await;
+    let limits = WriterLimits { max_queued_bytes: 8192, ..WriterLimits::default() };
+    let ledger = writer_within(&bank, bank.store.clone(), limits);
+    let customer = bank.customer(10).await;
+    let held = bank.hold(customer).await;
+    let (one, two, ()) = tokio::join!(
+        ledger.submit_with(operation(customer, debit(1)), Move { id: 1, from: 0 }),
+        ledger.submit_with(operation(customer, debit(1)), Move { id: 2, from: 0 }),
+        async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            drop(held);
+        }
+    );
+    assert!(matches!(one, Ok(Verdict::Applied(_))), "{one:?}");
+    assert!(
+        matches!(two, Err(SubmitError::Overloaded)),
+        "two changes and their operations are too much: {two:?}"
+    );
 }
