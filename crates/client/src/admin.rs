@@ -35,6 +35,21 @@ macro_rules! call {
     }};
 }
 
+/// Every page of a list. The request is made anew for each, from the token of the page before.
+macro_rules! every_page {
+    ($self:ident.$method:ident(|$token:ident| $request:expr).$entries:ident) => {{
+        let (mut all, mut $token) = (Vec::new(), String::new());
+        loop {
+            let page = call!($self.$method($request));
+            all.extend(page.$entries);
+            $token = page.next_page_token;
+            if $token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }};
+}
+
 impl AdminClient {
     /// Prepares the client; the connection comes up at the first call.
     pub fn new(config: &ClientConfig, key: &str) -> Result<Self, ClientError> {
@@ -49,15 +64,9 @@ impl AdminClient {
 
     /// Every account.
     pub async fn accounts(&self) -> Result<Vec<Account>, CallError> {
-        let (mut all, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let page = call!(self.list_accounts(pb::ListAccountsRequest { page_size: PAGE, page_token }));
-            all.extend(page.accounts);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(all);
-            }
-        }
+        every_page!(
+            self.list_accounts(|page_token| pb::ListAccountsRequest { page_size: PAGE, page_token }).accounts
+        )
     }
 
     /// Freezes an account. Idempotent by the request id.
@@ -78,17 +87,14 @@ impl AdminClient {
 
     /// The keys of an account.
     pub async fn keys(&self, account_id: String) -> Result<Vec<ApiKey>, CallError> {
-        let (mut all, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let account_id = account_id.clone();
-            let request = pb::ListApiKeysRequest { account_id, page_size: PAGE, page_token };
-            let page = call!(self.list_api_keys(request));
-            all.extend(page.keys);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(all);
-            }
-        }
+        every_page!(
+            self.list_api_keys(|page_token| pb::ListApiKeysRequest {
+                account_id: account_id.clone(),
+                page_size: PAGE,
+                page_token,
+            })
+            .keys
+        )
     }
 
     /// Revokes a key.
@@ -134,30 +140,18 @@ impl AdminClient {
 
     /// All corrections, the newest first.
     pub async fn adjustments(&self) -> Result<Vec<Adjustment>, CallError> {
-        let (mut all, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let request = pb::ListAdjustmentsRequest { page_size: PAGE, page_token };
-            let page = call!(self.list_adjustments(request));
-            all.extend(page.adjustments);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(all);
-            }
-        }
+        every_page!(
+            self.list_adjustments(|page_token| pb::ListAdjustmentsRequest { page_size: PAGE, page_token })
+                .adjustments
+        )
     }
 
     /// The suspense queue; with what was resolved, if `all`.
     pub async fn suspense(&self, all: bool) -> Result<Vec<SuspenseItem>, CallError> {
-        let (mut items, mut page_token) = (Vec::new(), String::new());
-        loop {
-            let page =
-                call!(self.list_suspense(pb::ListSuspenseRequest { all, page_size: PAGE, page_token }));
-            items.extend(page.items);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(items);
-            }
-        }
+        every_page!(
+            self.list_suspense(|page_token| pb::ListSuspenseRequest { all, page_size: PAGE, page_token })
+                .items
+        )
     }
 
     /// Gives an item of the suspense queue to an account.
