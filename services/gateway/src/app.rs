@@ -26,17 +26,18 @@ use crate::deposits::Deposits;
 use crate::domain::job::Rules;
 use crate::domain::keys::Keys;
 use crate::driver::Driver;
-use crate::jobs::Jobs;
+use crate::jobs::{JobRow, JobRows, Jobs};
 use crate::models::Models;
 use crate::operators::Operators;
 use crate::ports::{AuditLog, Payments, Serving};
-use crate::prepaid::{Prepaid, PrepaidRow, PrepaidRows, PrepaidSettings};
+use crate::prepaid::{Prepaid, PrepaidSettings};
 use crate::prices::Prices;
 use crate::quotes::{QuoteSettings, Quotes};
 use crate::rpc::{Accounts, Admin, Gateway};
 use crate::secrets::{self, SecretError};
 use crate::signals::Signals;
 use crate::store;
+use crate::store::clock::Clock;
 use crate::tasks::follow_payments::FollowPayments;
 use crate::tasks::relay_closings::RelayClosings;
 use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, WriterLimits};
@@ -116,8 +117,8 @@ pub struct Settings {
 pub struct App {
     gateway: Gateway,
     driver: Driver,
-    ledger: LedgerHandle<PrepaidRow>,
-    ledger_writer: LedgerWriter<PrepaidRows>,
+    ledger: LedgerHandle<JobRow>,
+    ledger_writer: LedgerWriter<JobRows>,
     ports: Ports,
     settings: Settings,
 }
@@ -128,9 +129,16 @@ impl App {
         let signals = Signals::default();
         let crash_points = settings.crash_points.clone();
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
-        let jobs =
-            Jobs::new(store.clone(), keys.clone(), settings.rules, signals.clone(), crash_points.clone());
-        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), PrepaidRows, WriterLimits::default());
+        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), JobRows, WriterLimits::default());
+        let jobs = Jobs::new(
+            store.clone(),
+            keys.clone(),
+            settings.rules,
+            signals.clone(),
+            crash_points.clone(),
+            ledger.clone(),
+        );
+        let clock = Clock::new(store.pool().clone());
         let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
         let brakes = Brakes::new(store.clone());
         let access = Access::new(store.clone());
@@ -146,6 +154,7 @@ impl App {
         };
         let driver = Driver {
             jobs: jobs.clone(),
+            clock: clock.clone(),
             keys: keys.clone(),
             serving: Arc::clone(&ports.serving),
             payments: Arc::clone(&ports.payments),
@@ -170,6 +179,7 @@ impl App {
             brakes: brakes.clone(),
             models: Models::new(Arc::clone(&ports.serving)),
             access: access.clone(),
+            clock,
             ledger: ledger.clone(),
             driver: driver.clone(),
             slots: Arc::new(Semaphore::new(slots)),
@@ -212,7 +222,7 @@ impl App {
     }
 
     /// What writes to the ledger.
-    pub fn ledger(&self) -> LedgerHandle<PrepaidRow> {
+    pub fn ledger(&self) -> LedgerHandle<JobRow> {
         self.ledger.clone()
     }
 

@@ -1,8 +1,7 @@
 //! Jobs that are paid from a balance: quoted, held and running in one commit, driven here, answered by the same call.
 
-mod rows;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use ailayer_client::CallError;
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
@@ -15,11 +14,10 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use rows::{PrepaidRow, PrepaidRows};
-
 use crate::access::{Access, AccessError};
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
+use crate::domain::answer::Answer;
 use crate::domain::api_key::Caller;
 use crate::domain::brake::Brake;
 use crate::domain::job::{Job, Rail};
@@ -30,9 +28,11 @@ use crate::domain::order::{EmbedInput, Order, OrderError, OrderLimits};
 use crate::domain::price::{Price, PriceError};
 use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::driver::Driver;
+use crate::jobs::JobRow;
 use crate::models::Models;
 use crate::prices::Prices;
 use crate::signals::Signals;
+use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
 use crate::store::{self, JobRecord, PrepaidTerms, api_keys, jobs};
 use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
@@ -131,6 +131,15 @@ pub struct PrepaidOrder {
     pub max_price: Option<AmountMsat>,
 }
 
+/// How an order ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The job, in a terminal state.
+    pub record: JobRecord,
+    /// The answer, if the job has come to it within this call; it is in the job's row in any case.
+    pub answer: Option<Answer>,
+}
+
 /// Runs prepaid jobs. Cloned freely.
 #[derive(Clone)]
 pub struct Prepaid {
@@ -148,8 +157,10 @@ pub struct Prepaid {
     pub models: Models,
     /// Counts tokens against keys.
     pub access: Access,
+    /// Tells when quotes are made.
+    pub clock: Clock,
     /// Writes reservations and jobs together.
-    pub ledger: LedgerHandle<PrepaidRow>,
+    pub ledger: LedgerHandle<JobRow>,
     /// Runs what has begun.
     pub driver: Driver,
     /// Bounds the jobs that run here at once.
@@ -163,30 +174,43 @@ pub struct Prepaid {
 impl Prepaid {
     /// Runs an order to its end, or answers the end of the job that its request id has made. Dropped, it leaves a job that goes
     /// on: another driver takes it over when the lease lapses.
-    pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<JobRecord, PrepaidError> {
+    pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<Ended, PrepaidError> {
         let body_digest = self.body_digest(order);
-        if let Some(known) = self.known(caller, order, body_digest).await? {
-            return self.end_of(known).await;
+        match self.run_new(caller, order, body_digest).await {
+            Ok(Some(ended)) => Ok(ended),
+            // A request that has made a job is answered by it, whatever stands in the way of new ones. It is looked for only
+            // now, so that those who ask once do not wait for it.
+            Ok(None) => match self.known(caller, order, body_digest).await? {
+                Some(known) => self.end_of(known).await,
+                None => Err(PrepaidError::Refused(Refusal::Moved)),
+            },
+            Err(error) => match self.known(caller, order, body_digest).await? {
+                Some(known) => self.end_of(known).await,
+                None => Err(error),
+            },
         }
+    }
+
+    /// Runs an order as if it were new; none if it turns out that its request has made a job.
+    async fn run_new(
+        &self,
+        caller: &Caller,
+        order: &PrepaidOrder,
+        body_digest: Digest,
+    ) -> Result<Option<Ended>, PrepaidError> {
         // Held until the job ends: what cannot run now is refused before anything is set aside.
         let _slot = self.slots.try_acquire().map_err(|_| SubmitError::Overloaded)?;
         let new = self.offer(caller, order, body_digest).await?;
-        let job_id = new.job_id;
-        match self.begin(new.clone()).await? {
-            Some(begun_at) => {
-                self.crash_points.pass(crash_points::RUNNING).await;
-                let owner = new.owner;
-                self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
-            }
-            // A twin of this request was faster.
-            None => {
-                let known = self.known(caller, order, body_digest).await?;
-                let known = known.ok_or_else(|| PrepaidError::Refused(Refusal::Moved))?;
-                return self.end_of(known).await;
-            }
+        let (job_id, owner) = (new.job_id, new.owner);
+        let Some(begun_at) = self.begin(new.clone()).await? else { return Ok(None) };
+        self.crash_points.pass(crash_points::RUNNING).await;
+        let ended = self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
+        if let Some((record, answer)) = ended {
+            return Ok(Some(Ended { record, answer }));
         }
         let record = jobs::by_id(self.store.pool(), job_id).await?;
-        self.end_of(record.ok_or_else(|| StoreError::Corrupt("a job that began is gone".to_owned()))?).await
+        let record = record.ok_or_else(|| StoreError::Corrupt("a job that began is gone".to_owned()))?;
+        self.end_of(record).await.map(Some)
     }
 
     /// The job that the request has made, if it has made one.
@@ -205,15 +229,17 @@ impl Prepaid {
     }
 
     /// Waits for a job's end.
-    async fn end_of(&self, mut record: JobRecord) -> Result<JobRecord, PrepaidError> {
-        let mut changes = self.signals.subscribe();
+    async fn end_of(&self, mut record: JobRecord) -> Result<Ended, PrepaidError> {
+        let mut changes = self.signals.watch(record.job_id);
+        let mut wait = Duration::ZERO;
         while !record.job.state.is_terminal() {
-            // Another replica's change is noticed by polling.
-            let _ = tokio::time::timeout(self.driver.lease / 3, changes.of(record.job_id)).await;
+            // The first look is behind the begin of listening; another replica's change is noticed by polling.
+            let _ = tokio::time::timeout(wait, changes.next()).await;
+            wait = self.driver.lease / 3;
             let found = jobs::by_id(self.store.pool(), record.job_id).await?;
             record = found.ok_or_else(|| StoreError::Corrupt("a job is gone".to_owned()))?;
         }
-        Ok(record)
+        Ok(Ended { record, answer: None })
     }
 
     /// What is asked, as the digest that a repeat must agree in. The limit is part of it: it decides whether a job begins.
@@ -250,7 +276,7 @@ impl Prepaid {
         let (input_tokens, cap) = self.bound(caller, order, &price, &model).await?;
         self.access.tokens(caller, input_tokens)?;
         let job_id = JobId::new(Uuid::now_v7());
-        let created_at = store::now(self.store.pool()).await?;
+        let created_at = self.clock.now().await?;
         let facts = QuoteFacts {
             job_id,
             network: self.settings.network,
@@ -312,7 +338,7 @@ impl Prepaid {
         let (account, key_id, cap) = (new.terms.account, new.terms.key_id, new.cap);
         let operation = prepaid::reserve(account, new.job_id, cap)?;
         let twin = (account, new.request_id);
-        let submitted = self.ledger.submit_with(operation, PrepaidRow::new(new)).await;
+        let submitted = self.ledger.submit_with(operation, JobRow::begin(new)).await;
         match submitted {
             Ok(Verdict::Applied(posted) | Verdict::Duplicate(posted)) => Ok(Some(posted.posted_at)),
             Ok(Verdict::Refused(Refusal::InsufficientFunds)) => Err(PrepaidError::InsufficientFunds(cap)),

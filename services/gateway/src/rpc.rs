@@ -29,10 +29,10 @@ use crate::brakes::Brakes;
 use crate::deposits::Deposits;
 use crate::domain::keys::{Keys, token_opens};
 use crate::error::JobError;
-use crate::jobs::Jobs;
+use crate::jobs::{JobRow, Jobs};
 use crate::operators::Operators;
 use crate::ports::{Payments, Serving};
-use crate::prepaid::{Prepaid, PrepaidRow};
+use crate::prepaid::Prepaid;
 use crate::quotes::Quotes;
 use crate::signals::Signals;
 use crate::store::{JobRecord, jobs};
@@ -57,7 +57,7 @@ pub struct Gateway {
     /// What operators have stopped.
     pub brakes: Brakes,
     /// Writes to the ledger.
-    pub ledger: LedgerHandle<PrepaidRow>,
+    pub ledger: LedgerHandle<JobRow>,
     /// Changes jobs.
     pub jobs: Jobs,
     /// The gateway's keys.

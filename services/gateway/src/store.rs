@@ -3,13 +3,14 @@
 //! | module | rows |
 //! |---|---|
 //! | [`accounts`] | customers |
+//! | [`clock`] | no rows: the time |
 //! | [`api_keys`] | their keys |
 //! | [`prices`], [`brakes`], [`adjustments`] | what operators have set and corrected |
 //! | [`deposits`] | invoices that fund balances |
 //! | [`suspense`] | money that is not known to be anybody's |
 //! | [`jobs`] | jobs: insert, look up, the invoice |
 //! | [`prepaid`] | jobs that are paid from a balance: how they begin |
-//! | [`transitions`] | one change of state with its history, by compare-and-set |
+//! | [`transitions`] | changes of state with their history, by compare-and-set |
 //! | [`leases`] | which replica drives which job |
 //! | [`history`] | the states a job went through |
 //! | [`ledger`] | double entry |
@@ -19,6 +20,7 @@ pub mod accounts;
 pub mod adjustments;
 pub mod api_keys;
 pub mod brakes;
+pub mod clock;
 pub mod deposits;
 pub mod history;
 pub mod jobs;

@@ -154,21 +154,38 @@ pub async fn write_spent_in_tx(tx: &mut Tx, spent: &[(KeyId, Spent)]) -> Result<
     Ok(())
 }
 
-/// Gives back to a key's window what a job had set aside and did not use, if the job began in the window that still
-/// counts. A key without a limit is not touched.
-pub async fn give_back_in_tx(
-    tx: &mut Tx,
-    id: KeyId,
-    unused: AmountMsat,
-    began_at: UnixMs,
-) -> Result<(), StoreError> {
+/// What a job had set aside and did not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unused {
+    /// Whose spending it counted against.
+    pub key_id: KeyId,
+    /// How much.
+    pub amount: AmountMsat,
+    /// When the job began.
+    pub began_at: UnixMs,
+}
+
+/// Gives back to keys' windows what jobs have not used, if a job began in the window that still counts. A key without a limit
+/// is not touched.
+pub async fn give_back_in_tx(tx: &mut Tx, unused: &[Unused]) -> Result<(), StoreError> {
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = unused.iter().map(|it| it.key_id.0).collect();
+    let amounts: Vec<i64> = unused.iter().map(|it| it.amount.to_i64()).collect();
+    let times: Vec<i64> = unused.iter().map(|it| to_bigint(it.began_at.0)).collect();
     sqlx::query(
-        "update api_keys set window_spent_msat = greatest(0, window_spent_msat - $2)
-         where key_id = $1 and spend_limit_msat is not null and window_started_unix_ms <= $3",
+        "update api_keys set window_spent_msat = greatest(0, window_spent_msat - given.amount)
+         from (select key_id, sum(unused.amount)::bigint as amount
+               from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as unused (key_id, amount, began_at)
+               join api_keys using (key_id)
+               where spend_limit_msat is not null and window_started_unix_ms <= unused.began_at
+               group by key_id) given
+         where api_keys.key_id = given.key_id",
     )
-    .bind(id.0)
-    .bind(unused.to_i64())
-    .bind(to_bigint(began_at.0))
+    .bind(ids)
+    .bind(amounts)
+    .bind(times)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -130,12 +130,15 @@ pub async fn output(pool: &PgPool, job_id: JobId) -> Result<Option<Vec<u8>>, Sto
     Ok(query.fetch_optional(pool).await?.map(|row| row.try_get(0)).transpose()?.flatten())
 }
 
-/// Row 12: the closing entry is in the log.
-pub async fn store_closing_index(pool: &PgPool, job_id: JobId, leaf_index: u64) -> Result<(), StoreError> {
-    sqlx::query("update jobs set closing_leaf_index = $2 where job_id = $1")
-        .bind(job_id.uuid())
-        .bind(to_bigint(leaf_index))
-        .execute(pool)
-        .await?;
+/// Row 12: these closing entries are in the log, each at its index.
+pub async fn store_closing_indices_in_tx(tx: &mut Tx, indices: &[(JobId, u64)]) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set closing_leaf_index = new.leaf_index
+         from unnest($1::uuid[], $2::bigint[]) as new (job_id, leaf_index) where jobs.job_id = new.job_id",
+    )
+    .bind(indices.iter().map(|(job_id, _)| job_id.uuid()).collect::<Vec<_>>())
+    .bind(indices.iter().map(|(_, leaf_index)| to_bigint(*leaf_index)).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
