@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 use crate::access::Access;
+use crate::admission::{Admission, AdmissionLimits};
 use crate::audit_log::Log;
 use crate::brakes::Brakes;
 use crate::config::Config;
@@ -103,6 +104,10 @@ pub struct Settings {
     pub result_retention: Duration,
     /// Jobs driven at once.
     pub max_running_jobs: u32,
+    /// How much may be under way at once.
+    pub admission: AdmissionLimits,
+    /// The header in which a proxy names the caller's address.
+    pub payer_header: Option<String>,
     /// Watchers at once.
     pub max_watchers: u32,
     /// Who operates this gateway.
@@ -142,12 +147,14 @@ impl App {
         let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
         let brakes = Brakes::new(store.clone());
         let access = Access::new(store.clone());
+        let admission = Admission::new(store.clone(), keys.clone(), settings.admission);
         let quotes = Quotes {
             store: store.clone(),
             keys: keys.clone(),
             settings: Arc::new(settings.quotes.clone()),
             prices: prices.clone(),
             brakes: brakes.clone(),
+            admission: admission.clone(),
             payments: Arc::clone(&ports.payments),
             serving: Arc::clone(&ports.serving),
             crash_points: crash_points.clone(),
@@ -163,6 +170,7 @@ impl App {
             lease: settings.lease,
             claim_again: settings.claim_again,
             brakes: brakes.clone(),
+            admission,
             signals: signals.clone(),
             crash_points: crash_points.clone(),
         };
@@ -210,6 +218,7 @@ impl App {
             payments: Arc::clone(&ports.payments),
             log,
             signals,
+            payer_header: settings.payer_header.clone(),
             watchers: Arc::new(Semaphore::new(watchers)),
             shutdown,
         };
@@ -297,6 +306,8 @@ fn settings(config: &Config) -> Result<Settings, ConfigError> {
         result_retention: config.result_retention,
         max_running_jobs: config.max_running_jobs,
         max_watchers: config.max_watchers,
+        admission: config.admission_limits(),
+        payer_header: config.payer_header.clone(),
         operators: config.operators()?,
         log_key: config.log_key()?,
         crash_points: CrashPoints::default(),

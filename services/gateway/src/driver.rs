@@ -23,6 +23,7 @@ use thiserror::Error;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::admission::Admission;
 use crate::audit_log::Log;
 use crate::brakes::Brakes;
 use crate::crash_points::CrashPoints;
@@ -103,6 +104,8 @@ pub struct Driver {
     pub claim_again: Duration,
     /// What operators have stopped.
     pub brakes: Brakes,
+    /// Learns whether models take more.
+    pub admission: Admission,
     /// Tells when a job has changed.
     pub signals: Signals,
     /// Where simulations halt.

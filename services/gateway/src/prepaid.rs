@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::access::{Access, AccessError};
+use crate::admission::AdmissionError;
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
 use crate::domain::answer::Answer;
@@ -81,6 +82,9 @@ pub enum PrepaidError {
     /// An operator has stopped it.
     #[error(transparent)]
     Brake(#[from] BrakeError),
+    /// There is no room for another job.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// Model serving failed.
     #[error("model serving: {0}")]
     Serving(#[source] CallError),
@@ -270,6 +274,7 @@ impl Prepaid {
         self.brakes.check(Brake::NewJobs).await?;
         let price = self.prices.of(&order.model_name).await?;
         let price = price.ok_or_else(|| PrepaidError::NotForSale(order.model_name.clone()))?;
+        self.driver.admission.model(&order.model_name)?;
         let found = self.models.find(&order.model_name, &order.model_version).await;
         let model = found.map_err(PrepaidError::Serving)?;
         let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;

@@ -3705,7 +3705,7 @@ pub mod gateway_service_client {
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
         /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
-        /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
+        /// TOO_MANY_OPEN, OVERLOADED, NO_INBOUND_CAPACITY (each with a time to come back), NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         pub async fn create_quote(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateQuoteRequest>,
@@ -3900,7 +3900,7 @@ pub mod gateway_service_server {
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
         /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
-        /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
+        /// TOO_MANY_OPEN, OVERLOADED, NO_INBOUND_CAPACITY (each with a time to come back), NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         async fn create_quote(
             &self,
             request: tonic::Request<super::CreateQuoteRequest>,

@@ -83,6 +83,7 @@ impl Driver {
             () = self.changed_since(running.job_id, running.version, look) => return Err(Failed::Overtaken),
             () = tokio::time::sleep(self.time_left(running)) => return Err(Failed::Overtaken),
         };
+        self.admission.answered(&running.model.name, &outcome);
         match outcome {
             Ok(embedded) => answer_of(running, embedded),
             Err(error) if error.is_transient() => Err(Failed::ForNow(error)),

@@ -100,8 +100,8 @@ pub async fn lock_in_tx(tx: &mut Tx, ids: &[JobId]) -> Result<HashMap<JobId, Sta
 
 /// One statement for any number of changes. History is written for those that were changed.
 ///
-/// A job is due at once afterwards, at its expiry while QUOTED, and never again in a terminal state, where nobody drives it. The
-/// input of a job that gives money back will never run and goes at once: whoever quotes and cancels must not fill our disk.
+/// A job is due at once afterwards, at its expiry while QUOTED, and never again in a terminal state, where nobody drives it and
+/// nothing is kept of its payer. The input of a job that gives money back will never run and goes at once: whoever quotes and cancels must not fill our disk.
 const WRITE: &str = "with
     changed as (
         update jobs set state = new.state, version = new.version, updated_unix_ms = new.updated,
@@ -113,6 +113,7 @@ const WRITE: &str = "with
             taken_msat = coalesce(new.taken, jobs.taken_msat), closing = new.closing, charge_msat = new.charge,
             input = case when new.state in ('RELEASING', 'FAILED', 'CANCELED', 'EXPIRED') then null
                          else jobs.input end,
+            payer = case when new.wake is null then null else jobs.payer end,
             lease_owner = case when new.wake is null then null else jobs.lease_owner end,
             lease_until_unix_ms = case when new.wake is null then null else jobs.lease_until_unix_ms end
         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
