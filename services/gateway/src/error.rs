@@ -190,7 +190,9 @@ impl From<PrepaidError> for Failure {
             }
             PrepaidError::InsufficientFunds(_) => Self::new(ErrorReason::InsufficientFunds, message),
             PrepaidError::Frozen => Self::new(ErrorReason::AccountFrozen, message),
-            PrepaidError::SpendLimit => Self::new(ErrorReason::KeyLimitReached, message),
+            PrepaidError::SpendLimit | PrepaidError::AccountSpendLimit => {
+                Self::new(ErrorReason::KeyLimitReached, message)
+            }
             PrepaidError::Access(error) => error.into(),
             PrepaidError::Admission(error) => error.into(),
             PrepaidError::Brake(error) => error.into(),

@@ -25,7 +25,7 @@ use crate::domain::ledger::{Operation, OperationError, Refusal, Stripe, Verdict}
 use crate::signals::Signals;
 use crate::store::suspense::{self, Source};
 use crate::store::transitions::{self, Facts};
-use crate::store::{JobRecord, api_keys, jobs, ledger};
+use crate::store::{JobRecord, jobs, ledger, spending};
 use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
 use crate::telemetry;
 use plan::Plan;
@@ -146,8 +146,8 @@ impl Jobs {
         if let Some(surplus) = plan.surplus {
             suspense::insert_in_tx(tx, Source::Job, job_id.uuid(), surplus, "paid beyond the price").await?;
         }
-        // The key before the accounts: the order in which new jobs lock them.
-        api_keys::give_back_in_tx(tx, plan.unused.as_slice()).await?;
+        // What limits spending before the accounts: the order in which new jobs lock them.
+        spending::give_back_in_tx(tx, plan.unused.as_slice()).await?;
         if let Some(posting) = plan.posting.clone() {
             post_in_tx(tx, job_id, posting).await?;
         }

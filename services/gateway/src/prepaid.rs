@@ -19,7 +19,7 @@ use crate::admission::AdmissionError;
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
 use crate::domain::answer::Answer;
-use crate::domain::api_key::Caller;
+use crate::domain::api_key::{Caller, SpendLimit, Spent};
 use crate::domain::brake::Brake;
 use crate::domain::job::{Job, Rail};
 use crate::domain::keys::{Keys, token_hash};
@@ -33,9 +33,10 @@ use crate::jobs::JobRow;
 use crate::models::Models;
 use crate::prices::Prices;
 use crate::signals::Signals;
+use crate::store::api_keys::KeyRecord;
 use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
-use crate::store::{self, JobRecord, PrepaidTerms, api_keys, jobs};
+use crate::store::{self, JobRecord, PrepaidTerms, account_limits, api_keys, jobs};
 use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
 
 /// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
@@ -76,6 +77,9 @@ pub enum PrepaidError {
     /// The key has spent what it may in this window.
     #[error("the key has reached its spending limit")]
     SpendLimit,
+    /// All keys of the account have spent what they may in this window.
+    #[error("the account has reached its spending limit")]
+    AccountSpendLimit,
     /// The key's requests or tokens a minute.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -370,16 +374,21 @@ impl Prepaid {
         if store::prepaid::by_request_id(pool, account, request_id).await?.is_some() {
             return Ok(None);
         }
-        match api_keys::by_id(pool, key_id).await? {
-            Some(key) if key.is_good() => match key.caller.terms.spend_limit {
-                Some(limit) if key.spent.with(&limit, cap, key.now).is_none() => {
-                    Err(PrepaidError::SpendLimit)
-                }
-                // There is room again by now: the caller may come back at once.
-                _ => Err(SubmitError::Overloaded.into()),
-            },
-            _ => Err(AccessError::Invalid.into()),
+        let Some(key) = api_keys::by_id(pool, key_id).await?.filter(KeyRecord::is_good) else {
+            return Err(AccessError::Invalid.into());
+        };
+        let is_full = |limit: Option<SpendLimit>, spent: Spent, now| {
+            limit.is_some_and(|limit| spent.with(&limit, cap, now).is_none())
+        };
+        if is_full(key.caller.terms.spend_limit, key.spent, key.now) {
+            return Err(PrepaidError::SpendLimit);
         }
+        let of_account = account_limits::of(pool, account).await?;
+        if of_account.is_some_and(|it| is_full(it.limits.spend_limit, it.spent, it.now)) {
+            return Err(PrepaidError::AccountSpendLimit);
+        }
+        // There is room again by now: the caller may come back at once.
+        Err(SubmitError::Overloaded.into())
     }
 }
 

@@ -3,10 +3,12 @@
 //! | module | rows |
 //! |---|---|
 //! | [`accounts`] | customers |
+//! | [`account_limits`] | what all keys of a customer together may do |
 //! | [`clock`] | no rows: the time |
 //! | [`api_keys`] | their keys |
 //! | [`prices`], [`brakes`], [`adjustments`] | what operators have set and corrected |
 //! | [`deposits`] | invoices that fund balances |
+//! | [`spending`] | what keys and accounts have spent in their windows |
 //! | [`suspense`] | money that is not known to be anybody's |
 //! | [`jobs`] | jobs: insert, look up, the invoice |
 //! | [`prepaid`] | jobs that are paid from a balance: how they begin |
@@ -16,6 +18,7 @@
 //! | [`ledger`] | double entry |
 //! | [`retention`] | inputs and outputs are erased |
 
+pub mod account_limits;
 pub mod accounts;
 pub mod adjustments;
 pub mod api_keys;
@@ -30,6 +33,7 @@ pub mod prepaid;
 pub mod prices;
 mod record;
 pub mod retention;
+pub mod spending;
 pub mod suspense;
 pub mod ties;
 pub mod transitions;
@@ -56,6 +60,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(7, "operators", "../migrations/0007_operators.sql"),
     migration!(8, "deposits", "../migrations/0008_deposits.sql"),
     migration!(9, "payers", "../migrations/0009_payers.sql"),
+    migration!(10, "account_limits", "../migrations/0010_account_limits.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -8,7 +8,7 @@ use crate::domain::job::{Effect, Outcome, Transition};
 use crate::domain::keys::Keys;
 use crate::domain::ledger::{Operation, prepaid, sale};
 use crate::domain::statements::sign_closing;
-use crate::store::api_keys::Unused;
+use crate::store::spending::Unused;
 use crate::store::transitions::{self, Change, Facts};
 use crate::store::{JobRecord, PrepaidTerms};
 use ailayer_store::StoreError;
@@ -120,8 +120,8 @@ fn payer(before: &JobRecord) -> Result<PrepaidTerms, ChangeError> {
 }
 
 fn not_used(before: &JobRecord, amount: AmountMsat) -> Result<Option<Unused>, ChangeError> {
-    let key_id = payer(before)?.key_id;
+    let PrepaidTerms { key_id, account, .. } = payer(before)?;
     let began_at = before.job.hold.map(|hold| hold.accepted_at);
-    let unused = began_at.map(|began_at| Unused { key_id, amount, began_at });
+    let unused = began_at.map(|began_at| Unused { key_id, account, amount, began_at });
     Ok(unused.filter(|unused| unused.amount > AmountMsat::ZERO))
 }
