@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ailayer_bench::args::RunArgs;
@@ -7,7 +8,8 @@ use ailayer_bench::report::Report;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// `settlement.json`, and the page's markers.
-pub const REPORT: Report = Report { name: "settlement", order: &["L1", "L2", "L3", "L4", "K1"] };
+pub const REPORT: Report =
+    Report { name: "settlement", order: &["L1", "L2", "L3", "L4", "K1", "G1a", "G1b", "G3", "G4", "E1"] };
 
 /// Accounts, by the definitions.
 const ACCOUNTS: usize = 10_000;
@@ -21,6 +23,11 @@ Figures (docs/reference/settlement-benchmarks.md has the definitions):
   L3   at half load, arrivals by chance: p99 of debits / of commits of one row           <= 4
   L4   bytes of a debit / of a minimal row with a unique key                             reported
   K1   p99 of debits at 1, 10 and 100 times the accounts and entries: exponent           <= 0.10
+  G1a  a model that does nothing: median added by the gateway / by a bare hop            <= 1.5
+  G1b  the same, p99                                                                     <= 2.0
+  G3   the same, 32 in flight: calls/s through the gateway / through a bare hop          >= 0.80
+  G4   the gateway's core time of a call with export of traces and metrics / without     <= 1.05
+  E1   128 tokens, 8 in flight: paid texts/s / unpaid                                    >= 0.95
 
 Examples:
   ailayer-bench-settlement                            everything
@@ -34,8 +41,8 @@ Exit status: 0 measured (whether or not the goals are met), 1 not measured, or t
 /// Measures what settling costs: the ledger against bare rows, paid calls against unpaid ones.
 ///
 /// PostgreSQL runs in a cluster of its own with fsync on, kept on one core; the load generator, with the ledger's writer
-/// or as pgbench, on another. Every verdict is checked, and at the end the books are. Prints one table; writes
-/// target/bench/settlement.json.
+/// or as pgbench, on another. For G1 to E1 the whole platform runs in real processes on a private network. Every verdict and
+/// answer is checked, and at the end the books are. Prints one table; writes target/bench/settlement.json.
 #[derive(Debug, Parser)]
 #[command(
     name = "ailayer-bench-settlement",
@@ -53,6 +60,18 @@ pub struct Command {
 /// What else the program can be.
 #[derive(Debug, Subcommand)]
 pub enum Role {
+    /// A model server whose model does nothing.
+    #[command(hide = true)]
+    Null {
+        #[arg(long)]
+        dimensions: u32,
+    },
+    /// A hop that passes jobs on to a model server.
+    #[command(hide = true)]
+    Relay {
+        #[arg(long)]
+        model: SocketAddr,
+    },
     /// Puts the table of the last run between the markers of a page.
     Markdown {
         /// The page.
@@ -88,6 +107,13 @@ pub enum Id {
     L3,
     L4,
     K1,
+    #[value(name = "G1a")]
+    G1a,
+    #[value(name = "G1b")]
+    G1b,
+    G3,
+    G4,
+    E1,
 }
 
 impl Id {
@@ -99,6 +125,11 @@ impl Id {
             Self::L3 => "L3",
             Self::L4 => "L4",
             Self::K1 => "K1",
+            Self::G1a => "G1a",
+            Self::G1b => "G1b",
+            Self::G3 => "G3",
+            Self::G4 => "G4",
+            Self::E1 => "E1",
         }
     }
 }

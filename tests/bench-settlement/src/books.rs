@@ -6,14 +6,32 @@ use std::time::Duration;
 use ailayer_gateway::domain::ledger::{CustomerId, TransactionId};
 use ailayer_gateway::store;
 use ailayer_gateway::store::ledger::audit::{self, Findings};
-use ailayer_store::StoreConfig;
+use ailayer_store::{Store, StoreConfig};
 use anyhow::{Context as _, ensure};
 use uuid::Uuid;
 
 /// Reading a ledger whole takes longer than any statement of a request may.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(600);
 
-/// Every answer so far.
+/// The gateway's tables in a database, for statements that read them whole.
+pub async fn open(url: &str) -> anyhow::Result<Store> {
+    let config = StoreConfig { statement_timeout: STATEMENT_LIMIT, ..StoreConfig::new(url) };
+    Ok(store::connect(&config).await?)
+}
+
+/// Fails unless the ledger's tables agree with each other and every asset sums to zero.
+pub async fn agree(store: &Store) -> anyhow::Result<()> {
+    let findings = audit::verify(store.pool()).await?;
+    ensure!(findings == Findings::default(), "the books are wrong: {findings:?}");
+    let mut nets: HashMap<String, i128> = HashMap::new();
+    for line in audit::trial_balance(store.pool()).await? {
+        *nets.entry(line.asset).or_default() += line.net_units;
+    }
+    ensure!(nets.values().all(|net| *net == 0), "the trial balance is {nets:?}");
+    Ok(())
+}
+
+/// Every answer of a ledger so far.
 #[derive(Debug, Clone)]
 pub struct Books {
     balances: Vec<i64>,
@@ -39,11 +57,10 @@ impl Books {
         self.transactions.len()
     }
 
-    /// Fails unless every answered transaction is there once and no other is, every balance is what was answered, the tables
-    /// agree with each other, and every asset sums to zero.
+    /// Fails unless every answered transaction is there once and no other is, every balance is what was answered, and the
+    /// tables agree.
     pub async fn check(mut self, url: &str, customers: &[CustomerId]) -> anyhow::Result<()> {
-        let config = StoreConfig { statement_timeout: STATEMENT_LIMIT, ..StoreConfig::new(url) };
-        let store = store::connect(&config).await?;
+        let store = open(url).await?;
         let answered = self.transactions.len();
         self.transactions.sort_unstable();
         self.transactions.dedup();
@@ -64,13 +81,7 @@ impl Books {
             let stored = found.get(&customer.uuid()).context("an account is gone")?;
             ensure!(stored == balance, "{customer} has {stored} msat, and {balance} by what was answered");
         }
-        let findings = audit::verify(store.pool()).await?;
-        ensure!(findings == Findings::default(), "the books are wrong: {findings:?}");
-        let mut nets: HashMap<String, i128> = HashMap::new();
-        for line in audit::trial_balance(store.pool()).await? {
-            *nets.entry(line.asset).or_default() += line.net_units;
-        }
-        ensure!(nets.values().all(|net| *net == 0), "the trial balance is {nets:?}");
+        agree(&store).await?;
         store.close().await;
         Ok(())
     }

@@ -2,11 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ailayer_bench::cores::{Cores, pin};
+use ailayer_bench::cores::{Cores, start_as_server};
 use ailayer_devnet::{DataDir, Postgres, Tool, Toolbox};
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
@@ -28,15 +27,9 @@ impl Database {
     pub async fn start(cores: Option<Cores>) -> anyhow::Result<Self> {
         let toolbox = Toolbox::discover();
         let programs = toolbox.path_of(Tool::PostgresBin)?;
-        // A process starts on the cores of the thread that starts it, and so do its own.
-        if let Some(cores) = cores {
-            pin(cores.server)?;
-        }
-        let postgres = Postgres::start_in(&DataDir::temporary()?, &toolbox).await;
-        if let Some(cores) = cores {
-            pin(cores.generator)?;
-        }
-        Ok(Self { postgres: postgres?, programs })
+        let place = DataDir::temporary()?;
+        let postgres = start_as_server(cores, Postgres::start_in(&place, &toolbox)).await??;
+        Ok(Self { postgres, programs })
     }
 
     /// An empty database; its URL.
@@ -77,7 +70,7 @@ impl Database {
 }
 
 /// How often a second one block can be written over and made durable, one after the other, where the cluster is.
-fn syncs_a_second(folder: &Path) -> anyhow::Result<f64> {
+pub fn syncs_a_second(folder: &Path) -> anyhow::Result<f64> {
     let path = folder.join("syncs");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
     let (block, began, mut count) = ([0x55_u8; BLOCK_BYTES], Instant::now(), 0_u32);

@@ -4,6 +4,8 @@
 
 use std::process::ExitCode;
 
+use ailayer_bench::announce;
+use ailayer_bench::null::Null;
 use ailayer_platform::config::TelemetryConfig;
 use ailayer_platform::{crypto, telemetry};
 use clap::Parser as _;
@@ -12,19 +14,27 @@ mod args;
 mod bank;
 mod bench;
 mod books;
+mod customers;
 mod database;
 mod debits;
 mod experiments;
 mod meter;
 mod pgbench;
+mod platform;
+mod processes;
+mod relay;
 mod rows;
+mod sink;
 
 use args::{Args, Command, Role};
+use relay::Relay;
 
 fn main() -> ExitCode {
     crypto::install_provider();
     let command = Command::parse();
     let ended = match command.role {
+        Some(Role::Null { dimensions }) => announce::serve(|| Ok(Null::new(dimensions).routes())),
+        Some(Role::Relay { model }) => announce::serve(|| Relay::routes(model)),
         Some(Role::Markdown { file, out }) => args::REPORT.fill_page(&file, &out),
         None => measure(command.args),
     };

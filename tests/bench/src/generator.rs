@@ -92,8 +92,12 @@ pub async fn traced(
     warm_up: Duration,
     call: impl AsyncFn(usize, Instant) -> anyhow::Result<Done>,
 ) -> anyhow::Result<ArmRun> {
-    // A little ahead, so that the clock's thread is there before the first call is due.
-    let begin = Instant::now() + Duration::from_millis(20);
+    let begin = soon();
     let done = open_loop(trace, begin, |index, due| call(index, due)).await?;
     Ok(ArmRun::of_latencies(&done, Window { begin: begin + warm_up, end: Instant::now() }))
+}
+
+/// When a trace may begin: a little ahead, so that the clock's thread is there before the first call is due.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(20)
 }

@@ -31,15 +31,28 @@ pub fn processor_seconds(of: Of) -> anyhow::Result<f64> {
         Of::EndedChildren => Stat::read("/proc/self/stat")?.ended_children,
         Of::Family(id) => {
             let parent = Stat::read(&format!("/proc/{id}/stat"))?;
-            let entries = fs::read_dir("/proc").context("/proc")?;
-            let children = entries.filter_map(|entry| {
-                let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-                // One that ends meanwhile is counted with the ended ones next time.
-                Stat::read(&format!("/proc/{process}/stat")).ok().filter(|stat| stat.parent == id)
-            });
-            parent.own + parent.ended_children + children.map(|stat| stat.own).sum::<f64>()
+            // One that ends meanwhile is counted with the ended ones next time.
+            let children = stats_of_children(id)?.map(|(_, stat)| stat.own);
+            parent.own + parent.ended_children + children.sum::<f64>()
         }
     })
+}
+
+/// The children of a process that run now.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn children(process: u32) -> anyhow::Result<Vec<u32>> {
+    Ok(stats_of_children(process)?.map(|(child, _)| child).collect())
+}
+
+fn stats_of_children(parent: u32) -> anyhow::Result<impl Iterator<Item = (u32, Stat)>> {
+    let entries = fs::read_dir("/proc").context("/proc")?;
+    Ok(entries.filter_map(move |entry| {
+        let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = Stat::read(&format!("/proc/{process}/stat")).ok()?;
+        (stat.parent == parent).then_some((process, stat))
+    }))
 }
 
 /// What `/proc/…/stat` says; times in seconds.

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let ended = match command.role {
         Some(Role::Serve { config }) => serve::serve(&config),
-        Some(Role::Null { dimensions }) => announce::serve(Null::new(dimensions).routes()),
+        Some(Role::Null { dimensions }) => announce::serve(|| Ok(Null::new(dimensions).routes())),
         Some(Role::Markdown { file, out }) => args::REPORT.fill_page(&file, &out),
         None => measure(command.args),
     };
