@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ailayer_bench::args::RunArgs;
 use ailayer_bench::report::Report;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// `settlement.json`, and the page's markers.
@@ -91,10 +92,10 @@ pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
     /// Accounts of L1.
-    #[arg(long, default_value_t = ACCOUNTS)]
+    #[arg(long, default_value_t = ACCOUNTS, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub accounts: usize,
     /// Accounts of the smallest ledger of K1; each has ten entries.
-    #[arg(long, default_value_t = SMALLEST)]
+    #[arg(long, default_value_t = SMALLEST, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     pub smallest: usize,
 }
 

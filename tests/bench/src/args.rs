@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
 use crate::cores::Cores;
 
@@ -20,13 +21,13 @@ const WARM_UP_SECONDS: f64 = 3.0;
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Rounds of each comparison.
-    #[arg(long, default_value_t = ROUNDS)]
+    #[arg(long, default_value_t = ROUNDS, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
     pub rounds: usize,
     /// Seconds of an arm.
-    #[arg(long, default_value_t = SECONDS)]
+    #[arg(long, default_value_t = SECONDS, value_parser = seconds)]
     pub seconds: f64,
     /// Seconds before each arm that are not timed.
-    #[arg(long, default_value_t = WARM_UP_SECONDS)]
+    #[arg(long, default_value_t = WARM_UP_SECONDS, value_parser = seconds)]
     pub warm_up: f64,
     /// Do not keep the sides on cores of their own.
     #[arg(long)]
@@ -98,7 +99,42 @@ impl Pace {
     }
 }
 
+/// Seconds of an arm: a tenth of a second, so that something happens, to an hour.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    let sound = (0.1..=3600.0).contains(&seconds);
+    if sound { Ok(seconds) } else { Err("must be 0.1 to 3600".to_owned()) }
+}
+
 fn has_taskset() -> bool {
     let is_there = |folder: PathBuf| folder.join("taskset").is_file();
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(is_there))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<RunArgs, clap::Error> {
+        let all = std::iter::once("x").chain(arguments.iter().copied());
+        Ok(Command::try_parse_from(all)?.run)
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        assert!(!parse(&[]).unwrap().is_short());
+        let short = parse(&["--seconds", "0.5", "--warm-up", "0.1", "--rounds", "1"]).unwrap();
+        assert!(short.is_short() && short.pace().unwrap().arm == Duration::from_millis(500));
+        for wrong in [["--seconds", "0"], ["--seconds", "nan"], ["--warm-up", "1e9"], ["--rounds", "0"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+    }
 }
