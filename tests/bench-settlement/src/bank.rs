@@ -77,9 +77,11 @@ impl Bank {
         for _ in 1..DEPOSITS_EACH {
             bank.each(async |customer| bank.deposit(customer).await).await?;
         }
+        database.analyse(&bank.url).await?;
         for _ in 0..JOBS_EACH {
             let job = async |customer| bank.capture(bank.reserve(customer).await?).await;
             bank.each(async |customer| job(customer).await.map(drop)).await?;
+            database.analyse(&bank.url).await?;
         }
         database.settle(&bank.url).await?;
         Ok(bank)
