@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{any_noisy, best, calibrate, median_of, rate_ratios, served};
+use ailayer_bench::corpus::Corpus;
+use ailayer_bench::figure::{Better, Figure};
+use ailayer_bench::rounds::{any_noisy, median_of, ratios};
+use ailayer_bench::run::ArmRun;
+use ailayer_bench::server::Server;
+
+use super::{best, calibrate, served};
 use crate::args::Id;
 use crate::arms::{Arm, Ground};
-use crate::corpus::Corpus;
-use crate::figure::{Better, Figure};
-use crate::run::ArmRun;
-use crate::server::Server;
 
 /// Calls in flight.
 pub const CONCURRENCY: usize = 32;
@@ -31,11 +33,11 @@ pub async fn measure(
     arms.extend(single.map(|server| served(server, CONCURRENCY)));
     let rounds = ground.rounds(&arms, ONE, corpus).await?;
 
-    let figure = |id, goal, ours, baseline| {
-        let ratios = rate_ratios(&rounds, ours, baseline)?;
-        let core_ms = |run: &ArmRun| run.processor_seconds_a_text * 1e3;
+    let figure = |id: Id, goal, ours, baseline| {
+        let ratios = ratios(&rounds, ours, baseline, |run| run.rate)?;
+        let core_ms = |run: &ArmRun| run.server_seconds_each * 1e3;
         anyhow::Ok(
-            Figure::of(id, Better::Higher, goal, "texts/s", &ratios)
+            Figure::of(id.name(), Better::Higher, goal, "texts/s", &ratios)
                 .noisy_if(any_noisy(&rounds))
                 .note("core ms a text", median_of(&rounds, ours, core_ms))
                 .note("baseline core ms a text", median_of(&rounds, baseline, core_ms))

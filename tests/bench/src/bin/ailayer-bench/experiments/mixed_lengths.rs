@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use ailayer_bench::corpus::Corpus;
+use ailayer_bench::counters::Counters;
+use ailayer_bench::figure::{Better, Figure};
+use ailayer_bench::rounds::{any_noisy, median_of};
+use ailayer_bench::server::Server;
+
 use super::short_texts::CONCURRENCY;
-use super::{any_noisy, median_of, milliseconds, served};
+use super::{milliseconds, served};
 use crate::args::Id;
 use crate::arms::Ground;
-use crate::corpus::Corpus;
-use crate::counters::Counters;
-use crate::figure::{Better, Figure};
-use crate::server::Server;
 
 const GOAL: f64 = 1.10;
 const MEAN_ROWS: f64 = 4.0;
@@ -34,7 +36,7 @@ pub async fn measure(
     let speed_up = median_of(&rounds, 0, |run| run.rate) / median_of(&rounds, 1, |run| run.rate);
     let oldest = rounds.iter().filter_map(|round| round.runs.first()).map(|run| run.oldest_wait).max();
     let uncounted = counted.iter().any(|c| c.tokens == 0.0);
-    Ok(Figure::of(Id::S4, Better::Lower, GOAL, "tokens", &ratios)
+    Ok(Figure::of(Id::S4.name(), Better::Lower, GOAL, "tokens", &ratios)
         .noisy_if(any_noisy(&rounds))
         .void_if(uncounted, "the server counted no tokens")
         .void_if(!uncounted && mean_rows < MEAN_ROWS, "fewer than 4 rows a batch")

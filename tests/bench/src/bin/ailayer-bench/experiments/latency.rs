@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{any_noisy, calibrate, median_of};
+use ailayer_bench::corpus::Corpus;
+use ailayer_bench::figure::{Better, Figure};
+use ailayer_bench::rounds::{Round, any_noisy, median_of};
+use ailayer_bench::run::ArmRun;
+use ailayer_bench::schedule::poisson;
+use ailayer_bench::server::Server;
+
+use super::calibrate;
 use crate::args::Id;
-use crate::arms::{Arm, Ground, Round};
-use crate::corpus::Corpus;
-use crate::figure::{Better, Figure};
-use crate::run::ArmRun;
-use crate::schedule::poisson;
-use crate::server::Server;
+use crate::arms::{Arm, Ground};
 
 /// The seed of the recorded traces.
 const TRACE: u64 = 0x7ACE;
@@ -24,10 +26,10 @@ pub async fn light(
 ) -> anyhow::Result<Figure> {
     let (rounds, rate) = traced(ground, server, corpus, 0.10).await?;
     let differences = p99s(&rounds)?.into_iter().map(|(ours, bare)| (ours, bare, ours - bare));
-    let trace = poisson(TRACE, rate, ground.plan.warm_up + ground.plan.arm);
-    let hop = ground.run(Arm::HopTrace { server: hop, trace: &trace }, corpus, ground.plan.arm).await?;
+    let trace = poisson(TRACE, rate, ground.plan.pace.warm_up + ground.plan.pace.arm);
+    let hop = ground.run(Arm::HopTrace { server: hop, trace: &trace }, corpus, ground.plan.pace.arm).await?;
     Ok(finish(Id::S5a, 1.0, &differences.collect::<Vec<_>>(), &rounds, rate)
-        .note("null server p50 ms", crate::statistics::median(&hop.latencies_ms))
+        .note("null server p50 ms", hop.p50_ms())
         .note("null server p99 ms", hop.p99_ms()))
 }
 
@@ -46,7 +48,7 @@ async fn traced(
 ) -> anyhow::Result<(Vec<Round>, f64)> {
     let capacity = calibrate(ground, corpus).await?.first().map_or(0.0, |(_, rate)| *rate);
     let rate = capacity * load;
-    let trace = poisson(TRACE, rate, ground.plan.warm_up + ground.plan.arm);
+    let trace = poisson(TRACE, rate, ground.plan.pace.warm_up + ground.plan.pace.arm);
     let arms = [Arm::ServedTrace { server, trace: &trace }, Arm::RawTrace { trace: &trace }];
     Ok((ground.rounds(&arms, 1, corpus).await?, rate))
 }
@@ -56,10 +58,9 @@ fn p99s(rounds: &[Round]) -> anyhow::Result<Vec<(f64, f64)>> {
 }
 
 fn finish(id: Id, goal: f64, rounds_of: &[(f64, f64, f64)], rounds: &[Round], rate: f64) -> Figure {
-    let p50 = |run: &ArmRun| crate::statistics::median(&run.latencies_ms);
-    Figure::of(id, Better::Lower, goal, "ms", rounds_of)
+    Figure::of(id.name(), Better::Lower, goal, "ms", rounds_of)
         .noisy_if(any_noisy(rounds))
         .note("texts/s", rate)
-        .note("p50 ms", median_of(rounds, 0, p50))
-        .note("baseline p50 ms", median_of(rounds, 1, p50))
+        .note("p50 ms", median_of(rounds, 0, ArmRun::p50_ms))
+        .note("baseline p50 ms", median_of(rounds, 1, ArmRun::p50_ms))
 }

@@ -2,6 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 
+use ailayer_bench::client::Client;
+use ailayer_bench::corpus::{Corpus, Ring};
+use ailayer_bench::figure::{Better, Figure};
+use ailayer_bench::server::Server;
+use ailayer_bench::statistics::slope;
+use ailayer_bench::usage::resident_mib;
 use ailayer_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use ailayer_proto::inference::model_infer_request::InferInputTensor;
 use ailayer_proto::inference::{InferTensorContents, ModelInferRequest};
@@ -11,12 +17,6 @@ use bytes::Bytes;
 use super::short_texts::CONCURRENCY;
 use crate::args::Id;
 use crate::arms::Ground;
-use crate::client::Client;
-use crate::corpus::{Corpus, Ring};
-use crate::figure::{Better, Figure};
-use crate::server::Server;
-use crate::statistics::slope;
-use crate::usage::resident_mib;
 
 /// The most MiB that 100,000 requests may add.
 const ALLOWANCE: f64 = 1.0;
@@ -47,17 +47,14 @@ pub async fn measure(ground: &Ground, server: &Server, corpus: &Corpus) -> anyho
         Ok(())
     })
     .await?;
-    let (client, ring) = (Client::new(server, &ground.plan.model), Ring::default());
+    let (client, ring) = (Client::new(&server.channels, &ground.plan.model), Ring::default());
     let texts = phase(server, ground.plan.memory_texts, async |call| {
-        let index = ring.next(corpus);
-        let answer = client.embed(call, &corpus.text(index)?.text, None).await?;
-        let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
-        corpus.check(index, &answer.values)
+        client.embed_next(call, corpus, &ring).await.map(drop)
     })
     .await?;
     let worse = identity.max(texts);
     Ok(Figure::of(
-        Id::Mem,
+        Id::Mem.name(),
         Better::Lower,
         ALLOWANCE,
         "MiB per 100,000 requests",

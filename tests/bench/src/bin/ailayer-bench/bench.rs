@@ -1,28 +1,28 @@
 //! The whole run: servers and texts as they are needed, then each measurement.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use ailayer_bench::cores::{Cores, pin};
+use ailayer_bench::corpus::Corpus;
+use ailayer_bench::figure::Figure;
+use ailayer_bench::machine::describe;
+use ailayer_bench::report::{Limits, Machine};
+use ailayer_bench::schedule::lengths;
+use ailayer_bench::server::{Launch, Server, itself};
+use ailayer_bench::setup::{newest_version, setup};
 use ailayer_model_serving::Config;
 use ailayer_model_serving::raw::RawModel;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::args::{Args, Id};
+use crate::args::{Args, Id, REPORT};
 use crate::arms::Ground;
-use crate::artefacts::{newest_version, repository, setup};
-use crate::cores::{Cores, pin};
-use crate::corpus::Corpus;
 use crate::experiments::{latency, memory, mixed_lengths, overload, short_texts, sustained};
-use crate::figure::Figure;
-use crate::machine::describe;
 use crate::plan::Plan;
 use crate::raw_arm::RawArm;
-use crate::report::{self, Machine};
-use crate::schedule::lengths;
-use crate::server::{Launch, Server};
+use crate::repository::repository;
 
 const LENGTHS_SEED: u64 = 0x1E46;
 
@@ -35,27 +35,23 @@ struct Stage {
     place: TempDir,
 }
 
-/// Measures what the arguments name; prints and writes the figures.
-pub async fn run(args: Args) -> anyhow::Result<Vec<Figure>> {
-    let cores = if args.unpinned { None } else { Cores::choose().filter(|_| has_taskset()) };
+/// Measures what the arguments name and writes the figures; answers the table.
+pub async fn run(args: Args) -> anyhow::Result<String> {
+    let cores = args.run.cores();
     let library = setup("ORT_DYLIB_PATH")?;
-    let machine = describe(&library);
+    let machine = describe(library.file_name().unwrap_or_default().to_string_lossy().into_owned());
     if let Some(cores) = cores {
         pin(cores.generator)?;
     }
     let models = args.models.clone().map_or_else(|| setup("AILAYER_MODELS"), Ok)?;
     let version = newest_version(&models, &args.model)?;
-    std::fs::create_dir_all(&args.out)?;
+    std::fs::create_dir_all(&args.run.out)?;
     let stage = Stage { version, library, cores, place: tempfile::tempdir()?, args };
-    let plan = Plan::new(&stage.args);
-    let mut figures = stage.measure(&plan).await?;
-    for figure in &mut figures {
-        figure.short = plan.is_short();
-        figure.pinned = cores.is_some();
-        figure.measured_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    }
-    let machine = Machine { minutes: plan.began.elapsed().as_secs_f64() / 60.0, ..machine };
-    report::write(&stage.args.out, figures, &machine, stage.args.keep)
+    let plan = Plan::new(&stage.args)?;
+    let figures = stage.measure(&plan).await?;
+    let limits = Limits { short: plan.is_short, pinned: cores.is_some() };
+    let machine = Machine { minutes: plan.pace.minutes(), ..machine };
+    REPORT.publish(&stage.args.run, figures, limits, &machine)
 }
 
 impl Stage {
@@ -137,7 +133,7 @@ impl Stage {
         let dimensions = 384.to_string();
         let mut launch = self.launch(name, core)?;
         launch.command = vec![itself()?, "null".to_owned(), "--dimensions".to_owned(), dimensions];
-        launch.null().await
+        launch.announcing().await
     }
 
     async fn server(&self, name: &str, rows: Option<usize>, identity: bool) -> anyhow::Result<Server> {
@@ -151,7 +147,7 @@ impl Stage {
             Some(command) => command.split_whitespace().map(str::to_owned).collect(),
             None => vec![itself()?, "serve".to_owned()],
         };
-        Ok(Launch { command, core, log: self.args.out.join(format!("{name}.log")) })
+        Ok(Launch { command, core, log: self.args.run.out.join(format!("{name}.log")) })
     }
 }
 
@@ -164,17 +160,4 @@ async fn stop(server: Option<Server>) -> anyhow::Result<()> {
         Some(server) => server.stop().await,
         None => Ok(()),
     }
-}
-
-fn itself() -> anyhow::Result<String> {
-    Ok(std::env::current_exe()?.display().to_string())
-}
-
-fn has_taskset() -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_taskset(&folder)))
-}
-
-fn is_taskset(folder: &Path) -> bool {
-    folder.join("taskset").is_file()
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use ailayer_bench::cores::pin;
+use ailayer_bench::corpus::{Corpus, Ring};
+use ailayer_bench::run::{ArmRun, Done, Window};
+use ailayer_bench::usage::{Of, processor_seconds};
 use ailayer_model_serving::raw::{RawError, RawModel};
 use anyhow::Context as _;
 use tokio::sync::{mpsc as asynchronous, oneshot};
-
-use crate::corpus::Corpus;
-use crate::run::{ArmRun, Done, Window, half_rates, latencies_ms, rate};
-use crate::usage::{Of, processor_seconds};
 
 type Work = Box<dyn FnOnce(&mut RawModel) + Send>;
 
@@ -29,7 +29,7 @@ impl RawArm {
         let (work, queue) = mpsc::channel::<Work>();
         let (ready, loaded) = mpsc::channel();
         std::thread::Builder::new().name("raw".to_owned()).spawn(move || {
-            let pinned = core.map_or(Ok(()), crate::cores::pin);
+            let pinned = core.map_or(Ok(()), pin);
             let mut model = match pinned.and_then(|()| Ok(load()?)) {
                 Ok(model) => model,
                 Err(error) => return drop(ready.send(Err(error))),
@@ -101,7 +101,7 @@ fn batches(
     thread: i32,
     outputs: &asynchronous::UnboundedSender<(usize, Vec<f32>)>,
 ) -> anyhow::Result<ArmRun> {
-    let ring = crate::corpus::Ring::default();
+    let ring = Ring::default();
     let (mut done, mut began_with, mut timed_texts) = (Vec::new(), None, 0_usize);
     loop {
         let sent = Instant::now();
@@ -115,16 +115,10 @@ fn batches(
         let texts = indexes.iter().map(|index| Ok(corpus.text(*index)?.text.as_str()));
         let values = model.embed(&texts.collect::<anyhow::Result<Vec<_>>>()?)?;
         let at = Instant::now();
-        done.push(Done { at, texts: rows, latency: at - sent });
+        done.push(Done { at, count: rows, latency: at - sent });
         timed_texts += if began_with.is_some() { rows } else { 0 };
         indexes.into_iter().zip(values).try_for_each(|answer| outputs.send(answer))?;
     }
     let used = processor_seconds(Of::Thread(thread))? - began_with.unwrap_or(0.0);
-    Ok(ArmRun {
-        rate: rate(&done, window),
-        latencies_ms: latencies_ms(&done, window),
-        halves: half_rates(&done, window),
-        processor_seconds_a_text: used / timed_texts as f64,
-        ..ArmRun::default()
-    })
+    Ok(ArmRun { server_seconds_each: used / timed_texts as f64, ..ArmRun::of_rate(&done, window) })
 }

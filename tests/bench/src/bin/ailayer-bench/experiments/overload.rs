@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ailayer_bench::client::Client;
+use ailayer_bench::corpus::{Corpus, Ring};
+use ailayer_bench::figure::{Better, Figure};
+use ailayer_bench::generator::open_loop;
+use ailayer_bench::run::ArmRun;
+use ailayer_bench::schedule::poisson;
+use ailayer_bench::server::Server;
+use ailayer_bench::statistics::quantile;
 use tonic::Code;
 
 use super::milliseconds;
 use crate::args::Id;
 use crate::arms::Ground;
-use crate::client::Client;
-use crate::corpus::{Corpus, Ring};
-use crate::figure::{Better, Figure};
-use crate::generator::{closed_loop, open_loop};
-use crate::run::ArmRun;
-use crate::schedule::poisson;
-use crate::server::Server;
-use crate::statistics::quantile;
+use crate::generator::embed_in_closed_loop;
 
 const CONCURRENCY: usize = 8;
 const GOAL: f64 = 0.90;
@@ -43,14 +44,18 @@ struct Ended {
 /// Measures K2.
 pub async fn measure(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> anyhow::Result<Figure> {
     let plan = &ground.plan;
-    let single =
-        ground.raw.closed_loop(corpus, 1, plan.warm_up / 2, plan.arm.min(Duration::from_secs(3))).await?;
+    let single = ground
+        .raw
+        .closed_loop(corpus, 1, plan.pace.warm_up / 2, plan.pace.arm.min(Duration::from_secs(3)))
+        .await?;
     let deadline = Duration::from_secs_f64(DEADLINE_CALLS / single.rate);
-    let before = closed_loop(server, &plan.model, corpus, CONCURRENCY, plan.warm_up, plan.arm).await?;
+    let before =
+        embed_in_closed_loop(server, &plan.model, corpus, CONCURRENCY, plan.pace.warm_up, plan.pace.arm)
+            .await?;
     let peak = before.rate * share_within(&before, deadline);
 
     let trace = poisson(SEED, before.rate * OVERLOAD, plan.overload);
-    let client = Client::new(server, &plan.model);
+    let client = Client::new(&server.channels, &plan.model);
     let ring = Ring::default();
     let call = async |number: usize, due: Instant| {
         let sent = Instant::now();
@@ -72,8 +77,15 @@ pub async fn measure(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> 
     let lasted = plan.overload.as_secs_f64();
 
     tokio::time::sleep(RECOVERY).await;
-    let after =
-        closed_loop(server, &plan.model, corpus, CONCURRENCY, Duration::ZERO, plan.arm.min(RECOVERY)).await;
+    let after = embed_in_closed_loop(
+        server,
+        &plan.model,
+        corpus,
+        CONCURRENCY,
+        Duration::ZERO,
+        plan.pace.arm.min(RECOVERY),
+    )
+    .await;
     let recovered = after.as_ref().is_ok_and(|after| after.rate >= GOAL * before.rate);
 
     let count = |which: fn(&Ended) -> bool| ended.iter().filter(|call| which(call)).count() as f64;
@@ -83,7 +95,8 @@ pub async fn measure(ground: &Ground, server: &Server, corpus: &Arc<Corpus>) -> 
     let refusals: Vec<f64> =
         ended.iter().filter(|call| call.refused).map(|call| milliseconds(call.latency)).collect();
     let refusal_p99 = quantile(&refusals, 0.99);
-    let figure = Figure::of(Id::K2, Better::Higher, GOAL, "texts/s in time", &[(good, peak, good / peak)]);
+    let figure =
+        Figure::of(Id::K2.name(), Better::Higher, GOAL, "texts/s in time", &[(good, peak, good / peak)]);
     Ok(unmet(figure, others, refusal_p99, recovered)
         .void_if(on_time < SENT, "less than 95 % was sent in time")
         .note("sent", trace.len() as f64)

@@ -4,31 +4,18 @@
 
 use std::process::ExitCode;
 
+use ailayer_bench::{announce, null::Null};
 use clap::Parser as _;
 
 mod args;
 mod arms;
-mod artefacts;
 mod bench;
-mod client;
-mod cores;
-mod corpus;
-mod counters;
 mod experiments;
-mod figure;
 mod generator;
-mod machine;
-mod null;
 mod plan;
-mod random;
 mod raw_arm;
-mod report;
-mod run;
-mod schedule;
+mod repository;
 mod serve;
-mod server;
-mod statistics;
-mod usage;
 
 use args::{Args, Command, Role};
 
@@ -36,8 +23,8 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let ended = match command.role {
         Some(Role::Serve { config }) => serve::serve(&config),
-        Some(Role::Null { dimensions }) => null::serve(dimensions),
-        Some(Role::Markdown { file, out }) => markdown(&file, &out),
+        Some(Role::Null { dimensions }) => announce::serve(|| Ok(Null::new(dimensions).routes())),
+        Some(Role::Markdown { file, out }) => args::REPORT.fill_page(&file, &out),
         None => measure(command.args),
     };
     match ended {
@@ -52,14 +39,6 @@ fn main() -> ExitCode {
 fn measure(args: Args) -> anyhow::Result<()> {
     // One thread: the generator has one core, and the baseline a thread of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (out, page) = (args.out.clone(), args.markdown.clone());
-    let figures = runtime.block_on(bench::run(args))?;
-    println!("{}", report::table(&figures));
-    page.map_or(Ok(()), |page| markdown(&page, &out))
-}
-
-fn markdown(page: &std::path::Path, out: &std::path::Path) -> anyhow::Result<()> {
-    let (figures, machine) = report::read(out)?;
-    let text = report::fill(&std::fs::read_to_string(page)?, &figures, &machine)?;
-    Ok(std::fs::write(page, text)?)
+    println!("{}", runtime.block_on(bench::run(args))?);
+    Ok(())
 }
