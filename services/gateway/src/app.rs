@@ -30,7 +30,7 @@ use crate::driver::Driver;
 use crate::jobs::{JobRow, JobRows, Jobs};
 use crate::models::Models;
 use crate::operators::Operators;
-use crate::ports::{AuditLog, Payments, Serving};
+use crate::ports::{AuditLog, Books, Payments, Serving};
 use crate::prepaid::{Prepaid, PrepaidSettings};
 use crate::prices::Prices;
 use crate::quotes::{QuoteSettings, Quotes};
@@ -87,6 +87,8 @@ pub struct Ports {
     pub serving: Arc<dyn Serving>,
     /// Keeps the receipts.
     pub audit: Arc<dyn AuditLog>,
+    /// Writes prepaid jobs, in place of this gateway's own writer: for measurements without a ledger.
+    pub books: Option<Arc<dyn Books>>,
 }
 
 /// Everything else a gateway is made of.
@@ -135,13 +137,14 @@ impl App {
         let crash_points = settings.crash_points.clone();
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
         let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), JobRows, WriterLimits::default());
+        let books = ports.books.clone().unwrap_or_else(|| Arc::new(ledger.clone()));
         let jobs = Jobs::new(
             store.clone(),
             keys.clone(),
             settings.rules,
             signals.clone(),
             crash_points.clone(),
-            ledger.clone(),
+            Arc::clone(&books),
         );
         let clock = Clock::new(store.pool().clone());
         let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
@@ -188,7 +191,7 @@ impl App {
             models: Models::new(Arc::clone(&ports.serving)),
             access: access.clone(),
             clock,
-            ledger: ledger.clone(),
+            books,
             driver: driver.clone(),
             slots: Arc::new(Semaphore::new(slots)),
             signals: signals.clone(),
@@ -254,7 +257,7 @@ impl App {
         let (store, kept_for) = (self.gateway.jobs.store().clone(), self.settings.result_retention);
         let database = health.component("database");
         let drive = drive_jobs::run(self.driver, self.settings.max_running_jobs, database, shutdown.clone());
-        let Ports { payments, serving, audit } = self.ports;
+        let Ports { payments, serving, audit, books: _ } = self.ports;
         let watch = watch_dependencies::run(payments, serving, audit, shutdown.clone());
 
         let claim = claim_deposits::run(self.gateway.deposits.clone(), shutdown.clone());
@@ -280,6 +283,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         payments: Arc::new(PaymentClient::new(&config.payment)?),
         serving: Arc::new(ServingClient::new(&config.serving)?),
         audit: Arc::new(AuditClient::new(&config.audit)?),
+        books: None,
     };
     let store = store::connect(&config.store).await?;
     tracing::info!(gateway_key = %keys.public_key(), network = %config.network, "gateway starts");

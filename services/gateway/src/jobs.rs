@@ -9,6 +9,8 @@
 mod plan;
 mod rows;
 
+use std::sync::Arc;
+
 use ailayer_primitives::JobId;
 use ailayer_receipt::EnvelopeError;
 use ailayer_store::{Store, StoreError, Tx, outbox};
@@ -22,11 +24,12 @@ use crate::domain::job::{Context, Input, Refused, Rules, State, Transition};
 use crate::domain::keys::Keys;
 use crate::domain::ledger::sale::SaleError;
 use crate::domain::ledger::{Operation, OperationError, Refusal, Stripe, Verdict};
+use crate::ports::Books;
 use crate::signals::Signals;
 use crate::store::suspense::{self, Source};
 use crate::store::transitions::{self, Facts};
 use crate::store::{JobRecord, jobs, ledger, spending};
-use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
+use crate::tasks::write_ledger::SubmitError;
 use crate::telemetry;
 use plan::Plan;
 
@@ -75,27 +78,27 @@ pub struct Changed {
 }
 
 /// Changes jobs. Cloned freely.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Jobs {
     store: Store,
     keys: Keys,
     rules: Rules,
     signals: Signals,
     crash_points: CrashPoints,
-    ledger: LedgerHandle<JobRow>,
+    books: Arc<dyn Books>,
 }
 
 impl Jobs {
-    /// Changes the jobs of `store` by `rules`, many at a time by `ledger`.
+    /// Changes the jobs of `store` by `rules`, many at a time by `books`.
     pub fn new(
         store: Store,
         keys: Keys,
         rules: Rules,
         signals: Signals,
         crash_points: CrashPoints,
-        ledger: LedgerHandle<JobRow>,
+        books: Arc<dyn Books>,
     ) -> Self {
-        Self { store, keys, rules, signals, crash_points, ledger }
+        Self { store, keys, rules, signals, crash_points, books }
     }
 
     /// The database.
@@ -185,10 +188,10 @@ impl Jobs {
         let (job_id, posting) = (plan.before.job_id, plan.posting.clone());
         let row = JobRow::change(plan);
         let Some(posting) = posting else {
-            let written = self.ledger.write(row).await?;
+            let written = self.books.write(row).await?;
             return if written { Ok(()) } else { Err(ChangeError::Raced(job_id)) };
         };
-        match self.ledger.submit_with(posting, row).await? {
+        match self.books.apply(posting, row).await? {
             Verdict::Applied(_) => Ok(()),
             // The job has ended by another change.
             Verdict::Refused(Refusal::Moved) | Verdict::Duplicate(_) => Err(ChangeError::Raced(job_id)),
@@ -209,6 +212,12 @@ impl Jobs {
         if changed.record.closing.is_some() {
             self.signals.relay();
         }
+    }
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 

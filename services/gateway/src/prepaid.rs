@@ -31,13 +31,14 @@ use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::driver::Driver;
 use crate::jobs::JobRow;
 use crate::models::Models;
+use crate::ports::Books;
 use crate::prices::Prices;
 use crate::signals::Signals;
 use crate::store::api_keys::KeyRecord;
 use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
 use crate::store::{self, JobRecord, PrepaidTerms, account_limits, api_keys, jobs};
-use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
+use crate::tasks::write_ledger::SubmitError;
 
 /// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
 const SPECIAL_TOKENS: u64 = 3;
@@ -168,7 +169,7 @@ pub struct Prepaid {
     /// Tells when quotes are made.
     pub clock: Clock,
     /// Writes reservations and jobs together.
-    pub ledger: LedgerHandle<JobRow>,
+    pub books: Arc<dyn Books>,
     /// Runs what has begun.
     pub driver: Driver,
     /// Bounds the jobs that run here at once.
@@ -347,7 +348,7 @@ impl Prepaid {
         let (account, key_id, cap) = (new.terms.account, new.terms.key_id, new.cap);
         let operation = prepaid::reserve(account, new.job_id, cap)?;
         let twin = (account, new.request_id);
-        let submitted = self.ledger.submit_with(operation, JobRow::begin(new)).await;
+        let submitted = self.books.apply(operation, JobRow::begin(new)).await;
         match submitted {
             Ok(Verdict::Applied(posted) | Verdict::Duplicate(posted)) => Ok(Some(posted.posted_at)),
             Ok(Verdict::Refused(Refusal::InsufficientFunds)) => Err(PrepaidError::InsufficientFunds(cap)),

@@ -131,6 +131,7 @@ impl World {
             payments: self.payments.clone(),
             serving: self.serving.clone(),
             audit: self.audit.clone(),
+            books: None,
         };
         let keys = Keys::derive(&Master::new([7; 32]));
         let (shutdown, health) = (Shutdown::new(), Health::new());
