@@ -9,6 +9,7 @@ mod deposits;
 mod events;
 mod failures;
 mod fakes;
+mod faults;
 mod happy_path;
 mod idempotency;
 mod input;
