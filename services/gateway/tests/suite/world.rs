@@ -24,6 +24,7 @@ use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_store::{Store, StoreConfig, StoreError};
 use pb::gateway_service_server::GatewayService as _;
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
@@ -332,13 +333,22 @@ pub struct Line {
 }
 
 impl Line {
+    /// Begins a call, which goes on by itself.
+    pub fn begin<T, F>(&self, call: impl FnOnce(Gateway) -> F) -> JoinHandle<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.runtime.spawn(call(self.gateway.clone()))
+    }
+
     /// Calls; none if the gateway was killed before it had answered.
     pub async fn call<T, F>(&self, call: impl FnOnce(Gateway) -> F) -> Option<T>
     where
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        match self.runtime.spawn(call(self.gateway.clone())).await {
+        match self.begin(call).await {
             Ok(answer) => Some(answer),
             Err(error) if error.is_cancelled() => None,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
