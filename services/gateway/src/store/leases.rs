@@ -55,6 +55,21 @@ pub async fn take(
     rows.iter().map(|row| Ok(JobId::new(row.try_get(0)?))).collect()
 }
 
+/// Longer than any job rests, an unpaid quote apart, or any lease lasts that is renewed.
+const TOO_LONG: Duration = Duration::from_secs(120);
+
+/// Makes due what is due, or leased, later than any job ever is, and answers how many: the database's clock was put back, and they
+/// would wait for the old time to come round again.
+pub async fn mend(pool: &PgPool, lease: Duration) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "update jobs set wake_unix_ms = least(wake_unix_ms, unix_ms()), lease_owner = null, lease_until_unix_ms = null
+         where wake_unix_ms is not null
+            and (lease_until_unix_ms > unix_ms() + $1 or (wake_unix_ms > unix_ms() + $1 and state <> 'QUOTED'))",
+    );
+    let mended = query.bind(ms(TOO_LONG.max(lease.saturating_mul(2)))).execute(pool).await?;
+    Ok(mended.rows_affected())
+}
+
 /// Prolongs a lease and answers the job's version; none if another replica has taken it over.
 pub async fn renew(
     pool: &PgPool,

@@ -4,7 +4,7 @@
 //! can fill every other slot up to the run limit and no claim and no release waits for it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ailayer_platform::health::Component;
 use ailayer_platform::tasks::Shutdown;
@@ -16,6 +16,8 @@ use crate::store::leases::{self, Lane};
 
 /// How often the database is looked at when no signal comes: for jobs of other replicas, lapsed leases and rests.
 const POLL: Duration = Duration::from_millis(250);
+/// How often it is looked for jobs that wait for a time which a clock that was put back has already had.
+const MEND: Duration = Duration::from_secs(5);
 /// Slots of [`Lane::Money`]. Their steps are short calls, so a few serve many jobs.
 const MONEY_SLOTS: u32 = 32;
 
@@ -24,7 +26,12 @@ const MONEY_SLOTS: u32 = 32;
 pub async fn run(driver: Driver, max_running: u32, database: Component, shutdown: Shutdown) {
     let mut money = Slots::new(Lane::Money, MONEY_SLOTS);
     let mut models = Slots::new(Lane::Models, max_running);
+    let mut mended_at = Instant::now();
     loop {
+        if mended_at.elapsed() >= MEND {
+            mended_at = Instant::now();
+            mend(&driver).await;
+        }
         let more_money = money.fill(&driver, &database).await;
         if models.fill(&driver, &database).await || more_money {
             continue;
@@ -88,6 +95,18 @@ impl Slots {
 
     fn free(&self) -> u32 {
         self.slots.saturating_sub(u32::try_from(self.running.len()).unwrap_or(u32::MAX))
+    }
+}
+
+async fn mend(driver: &Driver) {
+    match leases::mend(driver.jobs.store().pool(), driver.lease).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::warn!(jobs, "the database's clock was put back; jobs do not wait for the old time")
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "jobs of a clock that was put back cannot be looked for")
+        }
     }
 }
 

@@ -22,9 +22,10 @@ use ailayer_platform::health::Health;
 use ailayer_platform::tasks::{Shutdown, Tasks};
 use ailayer_primitives::{AmountMsat, JobId, Network};
 use ailayer_proto::ailayer::gateway::v1 as pb;
-use ailayer_store::{Store, StoreConfig};
+use ailayer_store::{Store, StoreConfig, StoreError};
 use pb::gateway_service_server::GatewayService as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 use tonic::{Request, Status};
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ pub struct World {
     pub audit: Arc<FakeAudit>,
     pub store: Store,
     pub settings: Settings,
-    url: String,
+    pub url: String,
 }
 
 /// A running gateway.
@@ -100,7 +101,11 @@ pub fn with_key<T>(key: &str, message: T) -> Request<T> {
 
 impl World {
     pub async fn new() -> Self {
-        let url = Postgres::shared().await.unwrap().create_database().await.unwrap();
+        Self::on(Postgres::shared().await.unwrap().create_database().await.unwrap()).await
+    }
+
+    /// On this database.
+    pub async fn on(url: String) -> Self {
         let store =
             store::connect(&StoreConfig { max_connections: 4, ..StoreConfig::new(&url) }).await.unwrap();
         Self {
@@ -124,9 +129,14 @@ impl World {
     }
 
     pub async fn start_with(&self, settings: Settings) -> Process {
+        let config = StoreConfig { max_connections: 8, ..StoreConfig::new(&self.url) };
+        self.try_start(settings, config).await.unwrap()
+    }
+
+    /// Starts a gateway that reaches the database its own way.
+    pub async fn try_start(&self, settings: Settings, config: StoreConfig) -> Result<Process, StoreError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let config = StoreConfig { max_connections: 8, ..StoreConfig::new(&self.url) };
         let ports = Ports {
             payments: self.payments.clone(),
             serving: self.serving.clone(),
@@ -138,15 +148,22 @@ impl World {
         let parts = (shutdown.clone(), health.clone());
         let started = runtime.spawn(async move {
             let (shutdown, health) = parts;
-            let store = store::connect(&config).await.unwrap();
+            let store = store::connect(&config).await?;
             let tasks = Tasks::new(shutdown.clone(), Duration::from_secs(2));
             let app = App::new(store, keys, ports, settings, shutdown);
             let gateway = app.gateway();
             app.spawn(&tasks, &health);
-            (gateway, tasks)
+            Ok((gateway, tasks))
         });
-        let (gateway, tasks) = started.await.unwrap();
-        Process { gateway, runtime: Some(runtime), shutdown, tasks: Some(tasks), health }
+        match started.await.unwrap() {
+            Ok((gateway, tasks)) => {
+                Ok(Process { gateway, runtime: Some(runtime), shutdown, tasks: Some(tasks), health })
+            }
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     pub async fn record(&self, job_id: JobId) -> JobRecord {
@@ -230,12 +247,17 @@ impl Process {
         self.runtime.take().unwrap().shutdown_background();
     }
 
+    /// A way to call it that outlives it.
+    pub fn line(&self) -> Line {
+        Line { gateway: self.gateway.clone(), runtime: self.runtime.as_ref().unwrap().handle().clone() }
+    }
+
     async fn on_runtime<T, F>(&self, call: impl FnOnce(Gateway) -> F) -> T
     where
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        self.runtime.as_ref().unwrap().spawn(call(self.gateway.clone())).await.unwrap()
+        self.line().call(call).await.expect("it was not killed")
     }
 
     pub async fn create_quote(&self, request: pb::CreateQuoteRequest) -> Result<Bought, Status> {
@@ -320,6 +342,37 @@ impl Process {
         let request = Request::new(pb::ListModelsRequest {});
         let call = |gateway: Gateway| async move { gateway.list_models(request).await };
         self.on_runtime(call).await.map(|answer| answer.into_inner().models)
+    }
+}
+
+/// A caller's connection to a gateway.
+#[derive(Clone)]
+pub struct Line {
+    gateway: Gateway,
+    runtime: Handle,
+}
+
+impl Line {
+    /// Begins a call, which goes on by itself.
+    pub fn begin<T, F>(&self, call: impl FnOnce(Gateway) -> F) -> JoinHandle<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.runtime.spawn(call(self.gateway.clone()))
+    }
+
+    /// Calls; none if the gateway was killed before it had answered.
+    pub async fn call<T, F>(&self, call: impl FnOnce(Gateway) -> F) -> Option<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        match self.begin(call).await {
+            Ok(answer) => Some(answer),
+            Err(error) if error.is_cancelled() => None,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Mood {
     Refuses,
     /// Promises another index than it signs.
     Lies,
+    /// Promises, and keeps nothing.
+    Forgets,
 }
 
 pub struct FakeAudit {
@@ -86,7 +88,7 @@ impl AuditLog for FakeAudit {
 
     async fn append(&self, entry: &[u8]) -> Result<Appended, CallError> {
         match self.mood() {
-            Mood::Works | Mood::Lies => {}
+            Mood::Works | Mood::Lies | Mood::Forgets => {}
             Mood::FailsTimes(_) | Mood::Unavailable => {
                 return Err(refusal("audit", ErrorReason::StorageUnavailable));
             }
@@ -96,7 +98,7 @@ impl AuditLog for FakeAudit {
         let mut entries = self.entries.lock().unwrap();
         let found = entries.iter().position(|known| known == entry);
         let index = found.unwrap_or(entries.len());
-        if found.is_none() {
+        if found.is_none() && *self.mood.lock().unwrap() != Mood::Forgets {
             entries.push(entry.to_vec());
         }
         let promise = IndexPromise {

@@ -1,5 +1,7 @@
 //! A payment service in memory that keeps the real one's rules: one row an invoice, release and claim exclude each
-//! other, events in an append-only log.
+//! other, events in an append-only log, each in the step that causes it.
+
+mod races;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -189,7 +191,11 @@ impl FakePayments {
 
     /// Appends an event to the log.
     pub fn emit(&self, kind: EventKind) {
-        let mut inner = self.lock();
+        self.log(&mut self.lock(), kind);
+    }
+
+    /// The same, in the step that causes it: no other event comes in between.
+    fn log(&self, inner: &mut Inner, kind: EventKind) {
         let cursor = inner.events.len() as u64 + 1;
         inner.events.push(PaymentEvent { cursor, event_id: Uuid::new_v4(), recorded_at: now_ms(), kind });
         self.log_length.send_replace(inner.events.len());
@@ -295,52 +301,48 @@ impl Payments for FakePayments {
     }
 
     async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError> {
-        let (invoice, claimed) = {
-            let mut inner = self.lock();
-            up(&inner)?;
-            inner.claims += 1;
-            let too_late = inner.tip_height + 2 > DEADLINE;
-            let slow = inner.mood.slow_claims;
-            let invoice = inner.invoices.get_mut(&job_id.uuid()).expect("an invoice");
-            match invoice.state {
-                State::Accepted if too_late => return Err(refusal("payment", ErrorReason::DeadlineTooClose)),
-                State::Accepted => invoice.state = if slow { State::ClaimRequested } else { State::Claimed },
-                State::ClaimRequested | State::Claimed => {
-                    let invoice = invoice.clone();
-                    return self.answer(&mut inner, invoice);
-                }
-                _ => return Err(refusal("payment", ErrorReason::InvalidState)),
+        let mut inner = self.lock();
+        up(&inner)?;
+        inner.claims += 1;
+        let too_late = inner.tip_height + 2 > DEADLINE;
+        let slow = inner.mood.slow_claims;
+        let invoice = inner.invoices.get_mut(&job_id.uuid()).expect("an invoice");
+        match invoice.state {
+            State::Accepted if too_late => return Err(refusal("payment", ErrorReason::DeadlineTooClose)),
+            State::Accepted => invoice.state = if slow { State::ClaimRequested } else { State::Claimed },
+            State::ClaimRequested | State::Claimed => {
+                let invoice = invoice.clone();
+                return self.answer(&mut inner, invoice);
             }
-            (invoice.clone(), invoice.state == State::Claimed)
-        };
-        if claimed {
-            self.emit(EventKind::HoldInvoiceClaimed(invoice.clone()));
+            _ => return Err(refusal("payment", ErrorReason::InvalidState)),
         }
-        self.answer(&mut self.lock(), invoice)
+        let invoice = invoice.clone();
+        if invoice.state == State::Claimed {
+            self.log(&mut inner, EventKind::HoldInvoiceClaimed(invoice.clone()));
+        }
+        self.answer(&mut inner, invoice)
     }
 
     async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError> {
-        let (invoice, released) = {
-            let mut inner = self.lock();
-            up(&inner)?;
-            let slow = inner.mood.slow_releases;
-            let id = job_id.uuid();
-            let invoice =
-                inner.invoices.entry(id).or_insert_with(|| blank(id, State::Released, reason.as_str()));
-            match invoice.state {
-                State::Open | State::Accepted => {
-                    invoice.state = if slow { State::ReleaseRequested } else { State::Released };
-                    invoice.release_reason = reason.as_str().to_owned();
-                    (invoice.clone(), !slow)
-                }
-                State::ReleaseRequested | State::Released | State::Expired => (invoice.clone(), false),
-                _ => return Err(refusal("payment", ErrorReason::InvalidState)),
+        let mut inner = self.lock();
+        up(&inner)?;
+        let slow = inner.mood.slow_releases;
+        let id = job_id.uuid();
+        let invoice = inner.invoices.entry(id).or_insert_with(|| blank(id, State::Released, reason.as_str()));
+        let released = match invoice.state {
+            State::Open | State::Accepted => {
+                invoice.state = if slow { State::ReleaseRequested } else { State::Released };
+                invoice.release_reason = reason.as_str().to_owned();
+                !slow
             }
+            State::ReleaseRequested | State::Released | State::Expired => false,
+            _ => return Err(refusal("payment", ErrorReason::InvalidState)),
         };
+        let invoice = invoice.clone();
         if released {
-            self.emit(EventKind::HoldInvoiceReleased(invoice.clone()));
+            self.log(&mut inner, EventKind::HoldInvoiceReleased(invoice.clone()));
         }
-        self.answer(&mut self.lock(), invoice)
+        self.answer(&mut inner, invoice)
     }
 
     async fn journal(&self) -> Result<Journal, CallError> {

@@ -30,6 +30,8 @@ pub enum Plan {
     Always(Cut),
     /// Every second commit or so, at most twice in a row.
     Sometimes(Random),
+    /// Of so many commits one, at most twice in a row.
+    OneIn(u64, Random),
 }
 
 pub struct Proxy {
@@ -118,6 +120,13 @@ impl Shared {
             Plan::Never => None,
             Plan::Always(cut) => Some(*cut),
             Plan::Sometimes(random) => match random.below(6) {
+                0 => Some(Cut::Before),
+                1 => Some(Cut::After),
+                2 => Some(Cut::Racing),
+                _ => None,
+            }
+            .filter(|_| self.in_a_row.load(Ordering::SeqCst) < 2),
+            Plan::OneIn(bound, random) => match random.below(*bound * 3) {
                 0 => Some(Cut::Before),
                 1 => Some(Cut::After),
                 2 => Some(Cut::Racing),
