@@ -61,6 +61,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(8, "deposits", "../migrations/0008_deposits.sql"),
     migration!(9, "payers", "../migrations/0009_payers.sql"),
     migration!(10, "account_limits", "../migrations/0010_account_limits.sql"),
+    migration!(11, "ledger_checks", "../migrations/0011_ledger_checks.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -5,7 +5,7 @@ use ailayer_bench::rounds::{Round, any_noisy, median_of, ratios, rounds};
 use ailayer_bench::run::ArmRun;
 use ailayer_bench::usage::Of;
 
-use super::{Ground, IN_FLIGHT};
+use super::{Ground, DEBITS_IN_FLIGHT};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;
@@ -17,8 +17,8 @@ use crate::rows::Rows;
 const PGBENCH: usize = 0;
 const MANY: usize = 1;
 const ONE: usize = 2;
-/// How the writer fares with more waiting; noted, not compared.
-const MORE_IN_FLIGHT: [usize; 2] = [128, 512];
+/// How the writer fares with fewer waiting; noted, not compared.
+const FEWER_IN_FLIGHT: [usize; 2] = [32, 128];
 /// The share of an arm's length that each of those gets.
 const NOTED: f64 = 0.3;
 
@@ -36,8 +36,8 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
 
     let measured = rounds(pace, 3, PGBENCH, async |arm| match arm {
         PGBENCH => pgbench.run(&rows, server, pace.warm_up, pace.arm).await,
-        MANY => many.saturate(meter, IN_FLIGHT, pace.warm_up, pace.arm).await,
-        _ => one.saturate(meter, IN_FLIGHT, pace.warm_up, pace.arm).await,
+        MANY => many.saturate(meter, DEBITS_IN_FLIGHT, pace.warm_up, pace.arm).await,
+        _ => one.saturate(meter, DEBITS_IN_FLIGHT, pace.warm_up, pace.arm).await,
     })
     .await?;
 
@@ -51,7 +51,7 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
     let mut figures = Vec::new();
     for (id, goal, arm, load) in [(Id::L1, 0.8, MANY, &many), (Id::L2, 2.0, ONE, &one)] {
         let mut figure = figure(id, goal, &measured, arm)?;
-        for in_flight in MORE_IN_FLIGHT {
+        for in_flight in FEWER_IN_FLIGHT {
             let noted = pace.shortened(NOTED);
             let run = load.saturate(meter, in_flight, noted.warm_up, noted.arm).await?;
             figure = figure.note(&format!("debits/s with {in_flight} in flight"), run.rate);
