@@ -108,9 +108,8 @@ fn the_preimage_alone_opens_nothing() {
     let ciphertext = result_key().seal(&context(), PLAINTEXT).unwrap();
     let hop = secret(0x44);
     let public = [secret(0x11).public_key(), secret(0x22).public_key()];
-    let guesses = public.iter().flat_map(|key| {
-        [hop.agree(key), SharedSecret::new(Zeroizing::new(*key.as_bytes()))]
-    });
+    let guesses =
+        public.iter().flat_map(|key| [hop.agree(key), SharedSecret::new(Zeroizing::new(*key.as_bytes()))]);
     for guess in guesses.chain([SharedSecret::new(Zeroizing::new([0; 32]))]) {
         let key = ResultKey::derive(&preimage(), &guess, context().job_id);
         assert_eq!(key.open(&context(), &ciphertext), Err(NotOpened));

@@ -7,6 +7,7 @@ use ailayer_client::CallError;
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
+use ailayer_receipt::answer::Answer;
 use ailayer_receipt::digest::{DigestError, embed_input};
 use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
@@ -17,7 +18,6 @@ use uuid::Uuid;
 use crate::access::{Access, AccessError};
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::answer::Answer;
 use crate::domain::api_key::Caller;
 use crate::domain::brake::Brake;
 use crate::domain::job::{Job, Rail};
@@ -256,6 +256,7 @@ impl Prepaid {
             model_version: order.model_version.clone(),
             input: order.input.clone(),
             network: self.settings.network,
+            sealed_to: None,
         }
     }
 
@@ -287,6 +288,7 @@ impl Prepaid {
             rail: Rail::Prepaid,
             created: created_at.to_s(),
             expiry: created_at.to_s(),
+            seal: None,
         };
         Ok(NewPrepaidJob {
             job_id,
@@ -405,6 +407,8 @@ fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
         started_at: Some(now),
         output_digest: None,
         receipt: None,
+        sealed_to: None,
+        sealed_digest: None,
         leaf_index: None,
         closing: None,
         closing_leaf_index: None,

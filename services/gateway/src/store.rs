@@ -55,6 +55,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "prepaid_jobs", "../migrations/0006_prepaid_jobs.sql"),
     migration!(7, "operators", "../migrations/0007_operators.sql"),
     migration!(8, "deposits", "../migrations/0008_deposits.sql"),
+    migration!(10, "sealed_results", "../migrations/0010_sealed_results.sql"),
 ];
 
 /// Connects and brings the schema up to date.

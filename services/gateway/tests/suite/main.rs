@@ -18,5 +18,6 @@ mod prepaid;
 mod receipts;
 mod replicas;
 mod retention;
+mod sealed;
 mod watching;
 mod world;
