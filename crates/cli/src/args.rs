@@ -56,6 +56,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Buy embeddings with your own Lightning node; save the answer's receipt and, once anchored, its proof.
     Buy(Box<BuyArgs>),
+    /// Fetch, or open, the answer of a job you bought before, by the file that `buy` kept of it.
+    Fetch(Box<FetchArgs>),
     /// Check a proof bundle offline.
     Verify(VerifyArgs),
     /// Look at what is for sale.
@@ -159,6 +161,9 @@ pub struct BuyArgs {
     /// Cut texts that are longer than the model reads, instead of refusing them.
     #[arg(long)]
     pub truncate: bool,
+    /// Have the answer sealed: it is delivered first, and only your payment's preimage and a key of yours open it.
+    #[arg(long)]
+    pub sealed: bool,
     /// The seller's key, `ed25519:…`, learned from somewhere you trust; the announced one otherwise.
     #[arg(long)]
     pub seller_key: Option<String>,
@@ -171,10 +176,19 @@ pub struct BuyArgs {
     /// Wait until the receipt is anchored in Bitcoin, at most this long (e.g. 30m), and save the proof.
     #[arg(long, value_parser = humantime::parse_duration)]
     pub wait_anchor: Option<std::time::Duration>,
-    /// Where to save the receipt (`<job>.receipt.json`), the answer (`<job>.answer.json`) and the proof
-    /// (`<job>.bundle.json`).
+    /// Where to save the job's token (`<job>.job.json`), the receipt (`<job>.receipt.json`), the answer
+    /// (`<job>.answer.json`) and the proof (`<job>.bundle.json`); of a sealed answer also its key
+    /// (`<request>.seal.key`) and its ciphertext (`<job>.sealed`).
     #[arg(long, default_value = ".")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub wallet: WalletArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct FetchArgs {
+    /// The file of the job, `<job>.job.json`; what belongs to it is looked for, and saved, beside it.
+    pub job: PathBuf,
     #[command(flatten)]
     pub wallet: WalletArgs,
 }
@@ -238,6 +252,9 @@ pub struct VerifyArgs {
     /// The answer as `ailayer buy` saved it (`<job>.answer.json`). Proves that the receipt is about it.
     #[arg(long)]
     pub answer: Option<PathBuf>,
+    /// The ciphertext as `ailayer buy --sealed` saved it (`<job>.sealed`). Proves that the receipt is about it.
+    #[arg(long)]
+    pub sealed: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

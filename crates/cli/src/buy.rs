@@ -14,11 +14,15 @@ use uuid::Uuid;
 use crate::args::BuyArgs;
 use crate::exit::{Exit, Failure, internal};
 use crate::output::Output;
+use sealed::Seal;
 
+mod fetch;
 mod keep;
 mod purchase;
+mod sealed;
 mod wallet;
 
+pub use fetch::run as fetch;
 pub use purchase::{Bought, Ended, follow, pay, quote};
 pub use wallet::start as start_wallet;
 
@@ -36,13 +40,17 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
         ));
     }
     let terms = terms(&args, &seller)?;
+    let request_id = args.request_id.unwrap_or_else(|| RequestId::new(Uuid::new_v4()));
+    // Kept before the seller hears of it: a repeat must ask with the same key.
+    let seal = args.sealed.then(|| Seal::of_request(&args.out, request_id)).transpose()?;
     let order = Order {
-        request_id: args.request_id.unwrap_or_else(|| RequestId::new(Uuid::new_v4())),
+        request_id,
         model_name: args.model.clone(),
         model_version: String::new(),
         texts: args.texts.clone(),
         truncate: args.truncate,
         network: args.wallet.network,
+        sealed_to: seal.as_ref().map(Seal::public_key),
     };
     out.progress(format_args!(
         "request id {}: repeat it with --request-id if this is interrupted",
@@ -56,7 +64,7 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
         offer.input_tokens,
         purchase.job_id()
     ));
-    let kept = keep::job(&args.out, &args.gateway, &order, &offer)?;
+    let kept = keep::job(&args.out, &args.gateway, &terms.seller, &order, &offer)?;
     out.progress(format_args!("job and token kept in {}", kept.display()));
 
     let payer = wallet::open(&args.wallet).await?;
@@ -64,13 +72,11 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
         wallet::ensure_channel(&payer, &args.wallet, &seller, purchase.quote.price_msat, out).await?;
         purchase::pay(&payer, &purchase).await?;
         out.progress("payment sent: locked until the answer is there");
-        match purchase::follow(&gateway, &payer, &offer.key, &purchase).await? {
-            Ended::Bought(bought) => Ok(bought),
-            Ended::Released { state, reason } => Err(Failure::new(
-                Exit::Payment,
-                format_args!("the job ended {state:?} ({reason}); your money came back"),
-            )),
-        }
+        let ended = match &seal {
+            None => purchase::follow(&gateway, &payer, &offer.key, &purchase).await?,
+            Some(seal) => seal.follow(&gateway, &payer, &offer.key, &purchase, out).await?,
+        };
+        bought(ended)
     }
     .await;
     let bought = match outcome {
@@ -82,17 +88,33 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
     };
     payer.stop().await.map_err(internal)?;
 
-    let receipt_file =
-        keep::text(&args.out, &format!("{}.receipt.json", purchase.job_id()), &bought.receipt_text)?;
-    out.progress(format_args!("receipt saved to {}", receipt_file.display()));
-    let answer_file = keep::answer(&args.out, purchase.job_id(), &bought.answer)?;
-    out.progress(format_args!("answer saved to {}", answer_file.display()));
-    let bundle_file = match args.wait_anchor {
+    let saved = save(&bought, &args.out, out)?;
+    let bundle = match args.wait_anchor {
         None => None,
         Some(limit) => Some(anchored(&gateway, &offer.key, limit, &args.out, out).await?),
     };
-    report(&bought, &Saved { receipt: receipt_file, answer: answer_file, bundle: bundle_file }, out);
+    report(&bought, &Saved { bundle, ..saved }, out);
     Ok(())
+}
+
+/// The answer, unless the money came back.
+fn bought(ended: Ended) -> Result<Box<Bought>, Failure> {
+    match ended {
+        Ended::Bought(bought) => Ok(bought),
+        Ended::Released { state, reason } => Err(Failure::new(
+            Exit::Payment,
+            format_args!("the job ended {state:?} ({reason}); your money came back"),
+        )),
+    }
+}
+
+fn save(bought: &Bought, folder: &Path, out: &Output) -> Result<Saved, Failure> {
+    let job_id = bought.receipt.job_id;
+    let receipt = keep::receipt(folder, job_id, &bought.receipt_text)?;
+    out.progress(format_args!("receipt saved to {}", receipt.display()));
+    let answer = keep::answer(folder, job_id, &bought.answer)?;
+    out.progress(format_args!("answer saved to {}", answer.display()));
+    Ok(Saved { receipt, answer, bundle: None })
 }
 
 fn terms(args: &BuyArgs, seller: &Seller) -> Result<Terms, Failure> {

@@ -182,6 +182,7 @@ impl<'a> Stage<'a> {
             texts: texts.to_vec(),
             truncate: true,
             network: self.seller.network,
+            sealed_to: None,
         }
     }
 

@@ -47,6 +47,7 @@ fn run(command: args::Command, out: &output::Output) -> Result<(), exit::Failure
             args::Command::Up(args) => up::run(args, out).await,
             args::Command::Demo(args) => demo::run(args, out).await,
             args::Command::Buy(args) => buy::run(*args, out).await,
+            args::Command::Fetch(args) => buy::fetch(*args, out).await,
             args::Command::Verify(args) => verify::run(&args, out),
             args::Command::Model(args) => model::run(args, out).await,
             args::Command::Channel(args) => channel::run(args, out).await,

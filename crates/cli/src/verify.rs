@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
+use ailayer_primitives::Digest;
 use ailayer_receipt::bundle::MAX_BUNDLE_BYTES;
 use ailayer_receipt::verify::{Report, Trust, verify_json};
 use ailayer_tlog::note::Verifier;
@@ -39,21 +40,34 @@ fn trust(args: &VerifyArgs) -> Result<Trust, Failure> {
         trusted_block: args.trusted_block,
         request_texts: (!args.texts.is_empty()).then(|| args.texts.clone()),
         output: args.answer.as_deref().map(read_answer).transpose()?,
+        sealed_digest: args.sealed.as_deref().map(digest_of_ciphertext).transpose()?,
     })
 }
 
 /// The vectors that `ailayer buy` saved.
 fn read_answer(path: &Path) -> Result<Vec<Vec<f32>>, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Configuration, format!("--answer {}: {error}", path.display()))
-    };
-    let mut json = Vec::new();
+    let json = read_bounded("--answer", path)?;
+    serde_json::from_slice(&json).map_err(|error| wrong_file("--answer", path, &error))
+}
+
+/// Of the ciphertext that `ailayer buy --sealed` saved.
+fn digest_of_ciphertext(path: &Path) -> Result<Digest, Failure> {
+    read_bounded("--sealed", path).map(|bytes| Digest::sha256(&bytes))
+}
+
+fn read_bounded(argument: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| wrong_file(argument, path, error);
+    let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
-    file.take(MAX_ANSWER_BYTES.saturating_add(1)).read_to_end(&mut json).map_err(|error| wrong(&error))?;
-    if u64::try_from(json.len()).unwrap_or(u64::MAX) > MAX_ANSWER_BYTES {
+    file.take(MAX_ANSWER_BYTES.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_ANSWER_BYTES {
         return Err(wrong(&format_args!("more than {MAX_ANSWER_BYTES} bytes")));
     }
-    serde_json::from_slice(&json).map_err(|error| wrong(&error))
+    Ok(bytes)
+}
+
+fn wrong_file(argument: &str, path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Configuration, format!("{argument} {}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -88,6 +102,10 @@ pub fn describe(report: &Report) -> String {
     ));
     line(format!("price        {}, {} tokens", receipt.price_msat, receipt.usage.input_tokens));
     line(format!("outcome      {}", report.ending));
+    if let (Some(seal), Some(digest)) = (report.quote.seal, receipt.sealed_digest) {
+        line(format!("sealed       to {}", seal.buyer_key));
+        line(format!("             by {}, ciphertext sha256 {digest}", seal.gateway_key));
+    }
     line(format!(
         "log          {} entry {} of {}",
         report.origin, report.receipt_leaf_index, report.tree_size

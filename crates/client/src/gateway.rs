@@ -57,6 +57,7 @@ impl GatewayClient {
             model_version: order.model_version.clone(),
             task: Some(pb::create_quote_request::Task::Embed(embed)),
             network: network_to_proto(order.network) as i32,
+            sealed_to: order.sealed_to.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         };
         let answer = self.unary.clone().create_quote(request).await.map_err(refused(SERVICE))?;
         Offer::read(answer.into_inner())
@@ -91,7 +92,9 @@ impl GatewayClient {
     pub async fn result(&self, key: &JobKey) -> Result<Answer, CallError> {
         let request = pb::GetResultRequest { key: Some(key.to_proto()) };
         let answer = self.unary.clone().get_result(request).await.map_err(refused(SERVICE))?.into_inner();
-        let pb::get_result_response::Result::Embed(embed) = READ.required("result", answer.result)?;
+        let pb::get_result_response::Result::Embed(embed) = READ.required("result", answer.result)? else {
+            return Err(CallError::malformed(SERVICE, "a ciphertext in place of an answer"));
+        };
         let rows = embed.embeddings.into_iter().map(|it| Row {
             values: it.values,
             input_tokens: it.input_tokens,
@@ -99,6 +102,27 @@ impl GatewayClient {
         });
         let output_digest = Digest::new(READ.bytes("output_digest", &answer.output_digest)?);
         Ok(Answer { rows: rows.collect(), output_digest })
+    }
+
+    /// Fetches the ciphertext of a sealed job, as soon as its receipt is in the log. Check it before it is acknowledged:
+    /// [`crate::purchase::check_sealed`].
+    pub async fn sealed_result(&self, key: &JobKey) -> Result<Vec<u8>, CallError> {
+        let request = pb::GetResultRequest { key: Some(key.to_proto()) };
+        let answer = self.unary.clone().get_result(request).await.map_err(refused(SERVICE))?.into_inner();
+        match READ.required("result", answer.result)? {
+            pb::get_result_response::Result::Sealed(ciphertext) => Ok(ciphertext),
+            pb::get_result_response::Result::Embed(_) => {
+                Err(CallError::malformed(SERVICE, "an answer in place of a ciphertext"))
+            }
+        }
+    }
+
+    /// Says that the ciphertext with this SHA-256 was received: the money may be taken. Idempotent.
+    pub async fn acknowledge_result(&self, key: &JobKey, sealed_digest: Digest) -> Result<Job, CallError> {
+        let request =
+            pb::AcknowledgeResultRequest { key: Some(key.to_proto()), sealed_digest: sealed_digest.to_vec() };
+        let answer = self.unary.clone().acknowledge_result(request).await.map_err(refused(SERVICE))?;
+        Job::required(answer.into_inner().job)
     }
 
     /// Fetches the receipt and how far it has come.

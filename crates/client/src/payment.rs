@@ -5,9 +5,11 @@ mod types;
 use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel, stream_channel};
 use ailayer_primitives::{AmountMsat, Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1 as pb;
+use ailayer_seal::{ResultKey, SharedSecret};
 use futures::stream::{BoxStream, StreamExt as _};
 use pb::payment_service_client::PaymentServiceClient;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 pub use pb::{
     Channel, GetBalancesResponse as Balances, GetJournalResponse as Journal, HoldInvoiceState,
@@ -107,6 +109,21 @@ impl PaymentClient {
         let request = pb::GetHoldInvoiceRequest { name: Some(name) };
         let answer = self.unary.clone().get_hold_invoice(request).await.map_err(refused(SERVICE))?;
         HoldInvoice::required(answer.into_inner().invoice)
+    }
+
+    /// Derives the key of a sealed answer from the preimage of an invoice that holds money.
+    pub async fn derive_seal_key(
+        &self,
+        invoice_id: Uuid,
+        shared: &SharedSecret,
+    ) -> Result<ResultKey, CallError> {
+        let request = pb::DeriveSealKeyRequest {
+            invoice_id: invoice_id.to_string(),
+            shared_secret: shared.expose().to_vec(),
+        };
+        let answer = self.unary.clone().derive_seal_key(request).await.map_err(refused(SERVICE))?;
+        let seal_key = Zeroizing::new(answer.into_inner().seal_key);
+        Ok(ResultKey::new(Zeroizing::new(READ.bytes("seal_key", &seal_key)?)))
     }
 
     /// Asks to take the locked money. Idempotent; the event says when it is taken.

@@ -8,6 +8,10 @@ use ailayer_receipt::statement::{Model, Rail, Task};
 use ailayer_receipt::{Envelope, EnvelopeError, GatewayKey, Quote, Receipt};
 use thiserror::Error;
 
+mod sealed;
+
+pub use sealed::{check_sealed, open_sealed};
+
 use crate::gateway::{Answer, Offer, Order};
 use crate::invoice::{Agreement, Invoice, InvoiceError};
 
@@ -80,28 +84,53 @@ pub fn check_offer(order: &Order, terms: &Terms, offer: &Offer, now: UnixS) -> R
     require(quote.request_digest == asked, "request")?;
     require(quote.model.name == order.model_name, "model")?;
     require(order.model_version.is_empty() || quote.model.version == order.model_version, "model version")?;
+    require(quote.seal.map(|seal| seal.buyer_key) == order.sealed_to, "sealing key")?;
     require(terms.model_digest.is_none_or(|digest| digest == quote.model.digest), "model digest")?;
     if quote.price_msat > terms.max_price {
         return Err(OfferError::TooExpensive { price: quote.price_msat, limit: terms.max_price });
     }
-    let invoice = Invoice::parse(&offer.bolt11)?;
-    invoice.check(&Agreement {
-        network: order.network,
-        amount: quote.price_msat,
-        description_hash: envelope.digest(),
+    let (invoice, purchase) = bind(&envelope, quote, &offer.bolt11, terms.seller, |agreement| Agreement {
         payment_hash: offer.payment_hash,
         payee: terms.payee,
+        ..agreement
     })?;
-    if now >= quote.expiry_unix_s || now >= invoice.expiry {
+    if now >= purchase.quote.expiry_unix_s || now >= invoice.expiry {
         return Err(OfferError::Expired);
     }
-    Ok(Purchase {
+    Ok(purchase)
+}
+
+/// A purchase whose offer was checked and paid before, from what was kept of it: also when the quote has ended meanwhile.
+pub fn kept_purchase(seller: GatewayKey, quote: &str, bolt11: &str) -> Result<Purchase, OfferError> {
+    let envelope = Envelope::parse(quote)?;
+    let quote: Quote = envelope.open(&seller)?;
+    Ok(bind(&envelope, quote, bolt11, seller, |agreement| agreement)?.1)
+}
+
+/// Checks that the invoice commits to the quote, and to what else the caller insists on.
+fn bind(
+    envelope: &Envelope,
+    quote: Quote,
+    bolt11: &str,
+    seller: GatewayKey,
+    insist: impl FnOnce(Agreement) -> Agreement,
+) -> Result<(Invoice, Purchase), OfferError> {
+    let invoice = Invoice::parse(bolt11)?;
+    invoice.check(&insist(Agreement {
+        network: quote.network,
+        amount: quote.price_msat,
+        description_hash: envelope.digest(),
+        payment_hash: invoice.payment_hash,
+        payee: None,
+    }))?;
+    let purchase = Purchase {
         quote_digest: envelope.digest(),
         payment_hash: invoice.payment_hash,
-        bolt11: offer.bolt11.clone(),
-        seller: terms.seller,
+        bolt11: bolt11.to_owned(),
+        seller,
         quote,
-    })
+    };
+    Ok((invoice, purchase))
 }
 
 fn require(holds: bool, what: &'static str) -> Result<(), OfferError> {
@@ -120,6 +149,19 @@ pub enum AnswerError {
     /// The answer has another number of rows than there were texts, or rows of different lengths.
     #[error("the answer has the wrong shape")]
     Shape,
+    /// What was to be sealed was not, or the other way round.
+    #[error("the receipt is about an answer that is {0}")]
+    Seal(&'static str),
+    /// What was delivered is not the ciphertext that the receipt commits to.
+    #[error("the ciphertext is not the one the receipt commits to")]
+    SealedDigest,
+    /// The secret or the preimage is another purchase's. The seller has no part in that.
+    #[error("the {0} is not that of this purchase")]
+    NotOurs(&'static str),
+    /// The ciphertext that the receipt commits to opens to nothing, or to what is no answer: the receipt, the preimage and the
+    /// buyer's secret are the evidence.
+    #[error("the ciphertext that the receipt commits to does not hold an answer: {0}")]
+    NoAnswer(&'static str),
     /// The numbers that were delivered are not the ones the receipt commits to.
     #[error("the answer is not the one the receipt commits to")]
     OutputDigest,
@@ -151,7 +193,11 @@ pub fn check_receipt(purchase: &Purchase, receipt: &str) -> Result<Receipt, Answ
     same(receipt.payment_hash == Some(purchase.payment_hash), "payment")?;
     same(receipt.quote_digest == purchase.quote_digest, "quote")?;
     same(receipt.usage.input_tokens == quote.input_tokens, "number of tokens")?;
-    Ok(receipt)
+    match (quote.seal.is_some(), receipt.sealed_digest.is_some()) {
+        (true, false) => Err(AnswerError::Seal("in the clear")),
+        (false, true) => Err(AnswerError::Seal("sealed")),
+        (true, true) | (false, false) => Ok(receipt),
+    }
 }
 
 fn same(holds: bool, what: &'static str) -> Result<(), AnswerError> {

@@ -156,7 +156,8 @@ const fn code(reason: ErrorReason) -> Code {
         | R::BroadcastRejected
         | R::ModelNotLoadable
         | R::AccountFrozen
-        | R::PriceTooHigh => Code::FailedPrecondition,
+        | R::PriceTooHigh
+        | R::DigestMismatch => Code::FailedPrecondition,
         R::Overloaded | R::TooManyOpen | R::MessageTooLarge | R::MemoryBudget | R::KeyLimitReached => {
             Code::ResourceExhausted
         }

@@ -3,6 +3,7 @@
 //! - [`statement`]: what the gateway signs: [`Quote`], [`Receipt`], [`Closing`].
 //! - [`envelope`]: how it signs them: DSSE envelopes whose exact bytes are the log entries.
 //! - [`digest`]: canonical digests of requests and outputs.
+//! - [`answer`]: the byte form of an answer, which is what a sealed result opens to.
 //! - [`bundle`]: everything a stranger needs, in one JSON file.
 //! - [`anchor`]: the commitment to a checkpoint in a Bitcoin transaction, and the proof that a block holds it.
 //! - [`verify`]: checks a bundle with no network and no clock.
@@ -10,6 +11,7 @@
 //! The format is described for auditors in this crate's README.
 
 pub mod anchor;
+pub mod answer;
 pub mod bundle;
 pub mod digest;
 pub mod envelope;

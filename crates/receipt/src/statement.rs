@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use ailayer_primitives::Digest;
 
 pub use closing::{Closing, Outcome};
-pub use quote::{Quote, Rail, Task};
+pub use quote::{Quote, Rail, Seal, Task};
 pub use receipt::{Claim, Receipt, Usage};
 
 /// Version of every statement in this crate.

@@ -6,15 +6,17 @@
 mod block;
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, Preimage, UnixMs, UnixS};
+use ailayer_seal::SecretKey;
 use ailayer_tlog::note::Signer;
 use ailayer_tlog::proof::{inclusion_proof, root_at};
 use ailayer_tlog::{Checkpoint, Frontier, NodeHash, leaf_hash};
+use zeroize::Zeroizing;
 
 use crate::anchor::commitment;
 use crate::bundle::{Bundle, BundleParts, LogProof, assemble};
 use crate::digest::{embed_input, embed_output_rows};
 use crate::keys::GatewaySigner;
-use crate::statement::{Claim, Model, Rail, Task, Usage};
+use crate::statement::{Claim, Model, Rail, Seal, Task, Usage};
 use crate::statement::{Closing, Outcome, Quote, Receipt, VERSION};
 use crate::verify::Trust;
 
@@ -91,6 +93,17 @@ impl Fixture {
         fixture
     }
 
+    /// The same job with a sealed answer.
+    #[must_use]
+    pub fn sealed() -> Self {
+        let mut fixture = Self::new();
+        let key = |byte| SecretKey::new(&Zeroizing::new([byte; 32])).public_key();
+        fixture.quote.seal = Some(Seal { buyer_key: key(0x33), gateway_key: key(0x44) });
+        fixture.receipt.sealed_digest = Some(Digest::sha256(b"the ciphertext"));
+        fixture.relink();
+        fixture
+    }
+
     /// Makes receipt and closing entry name the quote and receipt as they are now.
     pub fn relink(&mut self) {
         self.receipt.quote_digest = self.gateway.sign(&self.quote).expect("quote").digest();
@@ -142,6 +155,7 @@ impl Fixture {
             trusted_block: Some(tip.block_hash()),
             request_texts: Some(self.texts.clone()),
             output: Some(self.output.clone()),
+            sealed_digest: self.receipt.sealed_digest,
         }
     }
 
@@ -193,6 +207,7 @@ fn quote(gateway: &GatewaySigner, texts: &[String]) -> Quote {
         rail: Rail::Hold,
         expiry_unix_s: UnixS(1_767_226_200),
         created_unix_s: UnixS(1_767_225_600),
+        seal: None,
     }
 }
 
@@ -215,6 +230,7 @@ fn receipt(quote: &Quote, output: &[Vec<f32>]) -> Receipt {
         started_unix_ms: UnixMs(1_767_225_605_020),
         completed_unix_ms: UnixMs(1_767_225_605_090),
         claims: Claim::ClaimAuthorised,
+        sealed_digest: None,
     }
 }
 

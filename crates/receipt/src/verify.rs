@@ -19,7 +19,7 @@ mod log;
 mod report;
 mod statements;
 
-use ailayer_primitives::Network;
+use ailayer_primitives::{Digest, Network};
 use ailayer_tlog::note::Verifier;
 use bitcoin::BlockHash;
 
@@ -46,6 +46,8 @@ pub struct Trust {
     pub request_texts: Option<Vec<String>>,
     /// The vectors that came back.
     pub output: Option<Vec<Vec<f32>>>,
+    /// The SHA-256 of the ciphertext that was delivered, of a sealed answer.
+    pub sealed_digest: Option<Digest>,
 }
 
 /// Verifies a bundle. Pure: the same bundle and trust give the same answer for ever.

@@ -63,6 +63,10 @@ pub struct Config {
     /// How long the audit log may take before the money goes back.
     #[serde(default = "default_append_timeout", with = "duration")]
     pub append_timeout: Duration,
+    /// How long a buyer may take to acknowledge a sealed answer, from the moment it can be fetched, before the money goes back.
+    /// Blocks come meanwhile, and payers lock few.
+    #[serde(default = "default_acknowledge_timeout", with = "duration")]
+    pub acknowledge_timeout: Duration,
     /// How long after a job's end its input and answer are kept.
     #[serde(default = "default_result_retention", with = "duration")]
     pub result_retention: Duration,
@@ -145,6 +149,10 @@ const fn default_lease() -> Duration {
 
 const fn default_append_timeout() -> Duration {
     Duration::from_secs(15)
+}
+
+const fn default_acknowledge_timeout() -> Duration {
+    Duration::from_secs(30)
 }
 
 const fn default_result_retention() -> Duration {
@@ -252,6 +260,11 @@ impl Config {
         {
             return invalid("append_timeout", "must be 100ms to 10m");
         }
+        if self.acknowledge_timeout < Duration::from_secs(1)
+            || self.acknowledge_timeout > Duration::from_secs(600)
+        {
+            return invalid("acknowledge_timeout", "must be 1s to 10m");
+        }
         if self.result_retention.is_zero() {
             return invalid("result_retention", "must be longer than zero");
         }
@@ -292,6 +305,7 @@ impl Config {
         Rules {
             run_limit_ms: ms(self.run_limit),
             append_timeout_ms: ms(self.append_timeout),
+            acknowledge_timeout_ms: ms(self.acknowledge_timeout),
             claim_margin_blocks: self.claim_margin_blocks,
         }
     }

@@ -21,6 +21,10 @@ pub const RUNNING: &str = "gateway.g5.running";
 pub const COMPLETED: &str = "gateway.g6.completed";
 /// Row 7.
 pub const APPENDED: &str = "gateway.a7.appended";
+/// Row 7 of a sealed job, noted: the ciphertext can be fetched.
+pub const APPEND_NOTED: &str = "gateway.g7.append_noted";
+/// Behind row 7 of a sealed job: the ciphertext is acknowledged.
+pub const ACKNOWLEDGED: &str = "gateway.g7.acknowledged";
 /// Row 8.
 pub const TAKING: &str = "gateway.g8.taking";
 /// Row 9.
@@ -59,6 +63,9 @@ pub const ALL: [&str; 13] = [
     RELEASE_CALLED,
     RELEASED,
 ];
+
+/// Those that only sealed jobs pass.
+pub const SEALED: [&str; 2] = [APPEND_NOTED, ACKNOWLEDGED];
 
 /// Where a simulated gateway halts; nowhere by default.
 #[derive(Clone, Debug, Default)]

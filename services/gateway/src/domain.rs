@@ -1,6 +1,5 @@
 //! The rules of selling, without wires: no clock, no socket, no protobuf, no SQL.
 
-pub mod answer;
 pub mod api_key;
 pub mod brake;
 pub mod deposit;

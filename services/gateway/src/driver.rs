@@ -2,8 +2,8 @@
 //!
 //! | state | step | module |
 //! |---|---|---|
-//! | HELD, RUNNING | begin an attempt, run the model, store answer and receipt | [`run`] |
-//! | COMPLETED | append the receipt, authorise the claim | [`settle`] |
+//! | HELD, RUNNING | begin an attempt, run the model, store answer and receipt; seal the answer | [`run`], [`seal`] |
+//! | COMPLETED | append the receipt, wait for a sealed answer to be acknowledged, authorise the claim | [`settle`] |
 //! | TAKING | ask for the money; the event settles | [`settle`] |
 //! | RELEASING | have the money given back | [`release`] |
 //!
@@ -11,6 +11,7 @@
 
 mod release;
 mod run;
+mod seal;
 mod settle;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use ailayer_client::CallError;
 use ailayer_primitives::JobId;
+use ailayer_receipt::answer::Answer;
 use ailayer_store::StoreError;
 use thiserror::Error;
 use tracing::Instrument as _;
@@ -27,7 +29,6 @@ use crate::admission::Admission;
 use crate::audit_log::Log;
 use crate::brakes::Brakes;
 use crate::crash_points::CrashPoints;
-use crate::domain::answer::Answer;
 use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::keys::Keys;
 use crate::domain::order::EmbedInput;
@@ -137,7 +138,7 @@ impl Driver {
         let steps = async {
             let next = match self.attempt(&running, Some(input), Look::Later).await {
                 Ok((found, provider)) => {
-                    let next = self.complete(&running, &found, provider).await;
+                    let next = self.complete(&running, &found, provider, None).await;
                     answer = Some(found);
                     next
                 }
@@ -229,7 +230,7 @@ impl Driver {
                 record.job.expiry.0.saturating_sub(record.now.0).saturating_add(1),
             ))),
             State::Held | State::Running => self.run(record).await,
-            State::Completed => self.append_and_authorise(record).await,
+            State::Completed => self.deliver(record).await,
             State::Taking => Ok(self.claim(record).await),
             State::Releasing => self.release(record).await,
             State::Settled | State::Lost | State::Failed | State::Canceled | State::Expired => Ok(Next::Done),

@@ -37,6 +37,9 @@ pub enum JobError {
     /// The answer was erased.
     #[error("the result's retention has ended and it was erased")]
     ResultErased,
+    /// Another digest than the receipt's was acknowledged.
+    #[error("the receipt commits to another ciphertext")]
+    OtherDigest,
     /// Too many buyers watch their jobs.
     #[error("too many jobs are watched at once; ask for the job instead")]
     TooManyWatchers,
@@ -62,6 +65,7 @@ impl From<JobError> for Failure {
                 Self::new(ErrorReason::ResultNotReady, message).with_metadata("state", state.as_str())
             }
             JobError::ResultErased => Self::new(ErrorReason::ResultErased, message),
+            JobError::OtherDigest => Self::field(ErrorReason::DigestMismatch, "sealed_digest", message),
             JobError::TooManyWatchers => Self::new(ErrorReason::Overloaded, message),
             JobError::Verification { .. } => {
                 Self::new(ErrorReason::VerificationFailed, "what is stored about this job does not verify")
@@ -253,10 +257,17 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Unknown(_) => JobError::NotFound.into(),
-            ChangeError::Refused(refused @ Refused::TooLateToCancel(state)) => {
-                Self::new(ErrorReason::InvalidState, refused.to_string())
+            ChangeError::Refused(refused @ Refused::NothingToAcknowledge(state)) => {
+                Self::new(ErrorReason::ResultNotReady, refused.to_string())
                     .with_metadata("state", state.as_str())
             }
+            ChangeError::Refused(refused @ Refused::NotSealed) => {
+                Self::new(ErrorReason::InvalidState, refused.to_string())
+            }
+            ChangeError::Refused(
+                refused @ (Refused::TooLateToCancel(state) | Refused::TooLateToAcknowledge(state)),
+            ) => Self::new(ErrorReason::InvalidState, refused.to_string())
+                .with_metadata("state", state.as_str()),
             ChangeError::Store(error) => error.into(),
             error => Self::internal(error),
         }

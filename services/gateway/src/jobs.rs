@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub use rows::{JobRow, JobRows};
 
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::job::{Context, Input, Refused, Rules, State, Transition};
+use crate::domain::job::{Context, Input, Mark, Refused, Rules, State, Transition};
 use crate::domain::keys::Keys;
 use crate::domain::ledger::sale::SaleError;
 use crate::domain::ledger::{Operation, OperationError, Refusal, Stripe, Verdict};
@@ -205,7 +205,7 @@ impl Jobs {
             return;
         }
         telemetry::job_changed(&changed.record, &changed.transition);
-        if let Some(point) = crash_point(changed.transition.to) {
+        if let Some(point) = crash_point(&changed.transition) {
             self.crash_points.pass(point).await;
         }
         self.signals.job_changed(changed.record.job_id);
@@ -243,9 +243,14 @@ async fn post_in_tx(tx: &mut Tx, job_id: JobId, end: Operation) -> Result<(), Ch
     }
 }
 
-/// The point behind the write of a state.
-const fn crash_point(state: State) -> Option<&'static str> {
-    match state {
+/// The point behind the write of a state, or of what is noted in one.
+const fn crash_point(transition: &Transition) -> Option<&'static str> {
+    match transition.mark {
+        Some(Mark::Appended) => return Some(crash_points::APPEND_NOTED),
+        Some(Mark::Acknowledged) => return Some(crash_points::ACKNOWLEDGED),
+        None => {}
+    }
+    match transition.to {
         State::Quoted => None,
         State::Held => Some(crash_points::HELD),
         State::Running => Some(crash_points::RUNNING),

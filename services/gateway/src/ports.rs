@@ -7,6 +7,7 @@ use ailayer_client::audit::{Appended, EntryProof, Log};
 use ailayer_client::payment::{HoldInvoice, Journal, Node, PaymentEvent};
 use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
+use ailayer_seal::{ResultKey, SharedSecret};
 use ailayer_tlog::NodeHash;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -32,6 +33,9 @@ pub trait Payments: Send + Sync + 'static {
         description_hash: Digest,
         expiry_s: u32,
     ) -> Result<HoldInvoice, CallError>;
+    /// Derives what seals the job's answer, from the invoice's preimage and what was agreed with the buyer. Refused with
+    /// INVALID_STATE unless money is locked to the invoice.
+    async fn seal_key(&self, job_id: JobId, shared: &SharedSecret) -> Result<ResultKey, CallError>;
     /// Asks to take the locked money. Proves nothing: the event does.
     async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError>;
     /// Asks to give money back, now and whenever more comes.

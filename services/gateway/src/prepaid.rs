@@ -7,6 +7,7 @@ use ailayer_client::CallError;
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
+use ailayer_receipt::answer::Answer;
 use ailayer_receipt::digest::{DigestError, embed_input};
 use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
@@ -18,7 +19,7 @@ use crate::access::{Access, AccessError};
 use crate::admission::AdmissionError;
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::answer::Answer;
+
 use crate::domain::api_key::{Caller, SpendLimit, Spent};
 use crate::domain::brake::Brake;
 use crate::domain::job::{Job, Rail};
@@ -265,6 +266,7 @@ impl Prepaid {
             model_version: order.model_version.clone(),
             input: order.input.clone(),
             network: self.settings.network,
+            sealed_to: None,
         }
     }
 
@@ -297,6 +299,7 @@ impl Prepaid {
             rail: Rail::Prepaid,
             created: created_at.to_s(),
             expiry: created_at.to_s(),
+            seal: None,
         };
         Ok(NewPrepaidJob {
             job_id,
@@ -420,6 +423,8 @@ fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
         started_at: Some(now),
         output_digest: None,
         receipt: None,
+        sealed_to: None,
+        sealed_digest: None,
         leaf_index: None,
         closing: None,
         closing_leaf_index: None,

@@ -249,6 +249,7 @@ impl Quotes {
             rail: Rail::Hold,
             created: created_at.to_s(),
             expiry: UnixS(expiry_s),
+            seal: order.sealed_to.map(|buyer_key| self.keys.seal(buyer_key)),
         };
         Ok(NewJob {
             job_id: facts.job_id,
@@ -263,6 +264,7 @@ impl Quotes {
             created_at,
             expiry: UnixMs(expiry_s.saturating_mul(1000)),
             invoice_expiry_s: u32::try_from(self.settings.expiry.as_secs()).unwrap_or(u32::MAX),
+            sealed_to: order.sealed_to,
             quote: sign_quote(self.keys.signer(), facts)?.into_string(),
             payer: None,
         })

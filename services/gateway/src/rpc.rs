@@ -1,6 +1,7 @@
 //! The gRPC surface: one file a call. Protobuf stays in this room.
 
 mod account_service;
+mod acknowledge_result;
 mod admin_service;
 mod cancel_job;
 mod convert;
@@ -155,6 +156,13 @@ impl GatewayService for Gateway {
         request: Request<pb::GetResultRequest>,
     ) -> Result<Response<pb::GetResultResponse>, Status> {
         Ok(Response::new(get_result::get_result(self, request.into_inner()).await?))
+    }
+
+    async fn acknowledge_result(
+        &self,
+        request: Request<pb::AcknowledgeResultRequest>,
+    ) -> Result<Response<pb::AcknowledgeResultResponse>, Status> {
+        Ok(Response::new(acknowledge_result::acknowledge_result(self, request.into_inner()).await?))
     }
 
     async fn get_receipt(

@@ -115,6 +115,10 @@ pub fn expiry_failed(error: &dyn std::error::Error) {
 /// A job has moved.
 pub fn job_changed(record: &JobRecord, transition: &Transition) {
     let (job_id, state) = (record.job_id, transition.to);
+    if let Some(mark) = transition.mark {
+        tracing::info!(%job_id, %state, ?mark, "sealed job moved");
+        return;
+    }
     TRANSITIONS.add(1, &[("state", state.as_str())]);
     match (state, record.job.release_reason) {
         (State::Releasing, Some(reason)) => {

@@ -13,6 +13,7 @@ mod claim_hold_invoice;
 mod convert;
 mod create_address;
 mod create_hold_invoice;
+mod derive_seal_key;
 pub mod event_codec;
 mod get_balances;
 mod get_hold_invoice;
@@ -111,6 +112,14 @@ impl PaymentService for Handler {
         request: Request<pb::ReleaseHoldInvoiceRequest>,
     ) -> Answer<pb::ReleaseHoldInvoiceResponse> {
         let answer = release_hold_invoice::handle(&self.app, &request.into_inner()).await;
+        answer.map(Response::new).map_err(Status::from)
+    }
+
+    async fn derive_seal_key(
+        &self,
+        request: Request<pb::DeriveSealKeyRequest>,
+    ) -> Answer<pb::DeriveSealKeyResponse> {
+        let answer = derive_seal_key::handle(&self.app, request.into_inner()).await;
         answer.map(Response::new).map_err(Status::from)
     }
 

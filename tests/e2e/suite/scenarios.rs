@@ -14,6 +14,7 @@ mod operating;
 mod paying;
 mod prepaid;
 mod proof;
+mod sealed;
 mod secrets;
 mod shutdown;
 mod tensors;
@@ -52,6 +53,8 @@ pub fn all() -> Vec<Scenario> {
         paying::giving_up_too_late,
         paying::after_the_quote_has_ended,
         paying::in_time_while_the_gateway_is_down_too_long,
+        sealed::a_sealed_answer_is_delivered_then_paid_then_opened,
+        sealed::an_answer_that_is_never_acknowledged_costs_nothing,
         prepaid::a_customer_pays_out_of_a_balance,
         prepaid::customers_see_nothing_of_each_other,
         prepaid::a_deposit_is_taken_once,

@@ -8,12 +8,12 @@ use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
 
 use crate::buyers::{Order, Want};
-use crate::gateway::jobs::{Facts, apply, short};
+use crate::gateway::jobs::{Facts, apply, context, short};
 use crate::gateway::quotes::{At as QuoteAt, QuoteCall, price};
 use crate::gateway::{self, Call, deposits, prepaid};
 use crate::ledger::Submission;
 use crate::payment::Fault;
-use crate::store::Tx;
+use crate::store::{JobRow, Tx};
 use crate::world::{Which, World};
 
 /// Orders of one history: enough to meet each other, few enough to come to an end.
@@ -73,8 +73,9 @@ fn payment_works(world: &mut World) {
 fn buyer_acts(world: &mut World) {
     match world.rng.below(100) {
         0..20 => order_something(world),
-        20..50 => repeat_something(world),
-        50..98 => pay_something(world),
+        20..46 => repeat_something(world),
+        46..84 => pay_something(world),
+        84..98 => acknowledge_something(world),
         _ => cancel_something(world),
     }
 }
@@ -160,6 +161,26 @@ fn pay_something(world: &mut World) {
         let id = short(JobId::new(id));
         format!("{msat} msat are paid to {id} until {deadline}: locked {locked}")
     });
+}
+
+/// Mostly what can be fetched; sometimes what cannot, or not any more, or what is not sealed at all.
+fn acknowledge_something(world: &mut World) {
+    let which = which(world);
+    if world.replica(which).is_down {
+        return;
+    }
+    let at_random = world.rng.chance(10);
+    let is_delivered = |row: &JobRow| row.job.acknowledge_until(&context(world, None)).is_some();
+    let jobs = world.store.jobs.values().filter(|row| at_random || is_delivered(row));
+    let jobs: Vec<JobId> = jobs.map(|row| row.job_id).collect();
+    let Some(job_id) = world.rng.pick(&jobs) else { return };
+    world.note(|| format!("a buyer acknowledges job {}", short(job_id)));
+    // Also if the answer gets lost: the buyer has said it.
+    let can_be_fetched = world.store.jobs.get(&job_id).is_some_and(|row| row.leaf_index.is_some());
+    if can_be_fetched {
+        world.buyers.acknowledged.insert(job_id);
+    }
+    let _ = apply(world, job_id, Input::Acknowledged, None, Facts::default());
 }
 
 fn cancel_something(world: &mut World) {

@@ -32,11 +32,13 @@ pub enum Bug {
     UnclearTakenForFailed,
     /// A coalesced change is written without a look at its row.
     ChangeUnchecked,
+    /// The claim of a sealed answer does not wait for its buyer.
+    ClaimUnacknowledged,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClaimBeforeAppend,
         Self::SettleNotPosted,
         Self::CreditOnAccepted,
@@ -50,6 +52,7 @@ impl Bug {
         Self::OutboxDoneFirst,
         Self::UnclearTakenForFailed,
         Self::ChangeUnchecked,
+        Self::ClaimUnacknowledged,
     ];
 }
 
@@ -71,6 +74,9 @@ pub fn decide(bug: Option<Bug>, job: &Job, input: Input, context: &Context) -> R
             let answered = job.decide(input, context)?;
             let beyond = |charge: AmountMsat| charge.checked_add(job.price).unwrap_or(AmountMsat::MAX);
             Ok(Transition { charge: answered.charge.map(beyond), ..answered })
+        }
+        (Some(Bug::ClaimUnacknowledged), Input::ReceiptAppended) if job.awaits_acknowledgement() => {
+            Job { seal: None, ..job.clone() }.decide(input, context)
         }
         _ => job.decide(input, context),
     }

@@ -1,7 +1,9 @@
 //! Buyers: what they asked for, what they were shown, and what they can pay.
 
+use std::collections::BTreeSet;
+
 use ailayer_gateway::domain::ledger::CustomerId;
-use ailayer_primitives::{AmountMsat, RequestId};
+use ailayer_primitives::{AmountMsat, JobId, RequestId};
 use uuid::Uuid;
 
 /// What an order is for.
@@ -47,6 +49,8 @@ pub enum Answer {
 pub struct Buyers {
     pub accounts: Vec<CustomerId>,
     pub orders: Vec<Order>,
+    /// The jobs whose ciphertext a buyer has acknowledged, or tried to.
+    pub acknowledged: BTreeSet<JobId>,
     /// The first answer that contradicts another.
     pub contradiction: Option<String>,
 }

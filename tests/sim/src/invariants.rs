@@ -202,6 +202,7 @@ fn check_receipt(world: &World, row: &JobRow) -> Check {
             format!("1: it is {state} without answer or logged receipt")
         })?;
     }
+    check_seal(world, row)?;
     let mut logged = world.audit.receipts().filter(|receipt| receipt.job_id == row.job_id);
     must(logged.all(|receipt| row.receipt == Some(*receipt)), || {
         "5: the log has another receipt".to_owned()
@@ -213,6 +214,21 @@ fn check_receipt(world: &World, row: &JobRow) -> Check {
     let is_waiting = world.store.outbox.values().any(|item| item.closing == closing);
     must(is_waiting || world.audit.contains(Statement::Closing(closing)), || {
         "5: its closing entry is neither in the outbox nor in the log".to_owned()
+    })
+}
+
+/// 1: a sealed answer is delivered once its receipt is in the log, and paid once its buyer has acknowledged it.
+fn check_seal(world: &World, row: &JobRow) -> Check {
+    let Some(seal) = row.job.seal else { return Ok(()) };
+    let state = row.job.state;
+    let logged = row.receipt.is_some_and(|receipt| world.audit.contains(Statement::Receipt(receipt)));
+    must(seal.appended_at.is_none() || (logged && row.leaf_index.is_some()), || {
+        "1: it is delivered without a logged receipt".to_owned()
+    })?;
+    let is_taken = matches!(state, State::Taking | State::Settled | State::Lost);
+    let is_acknowledged = world.buyers.acknowledged.contains(&row.job_id);
+    must(is_acknowledged || (!is_taken && seal.acknowledged_at.is_none()), || {
+        format!("1: it is {state}, and its buyer has acknowledged nothing")
     })
 }
 

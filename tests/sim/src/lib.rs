@@ -5,7 +5,7 @@
 //! deterministic: one seed is one history of the world, for ever.
 //!
 //! ```text
-//!                     buyers: quote, pay too little, twice or late, cancel, repeat
+//!                     buyers: quote, pay too little, twice or late, acknowledge, cancel, repeat
 //!                        |                                            | pay
 //!          +-------------+-------------+                              v
 //!          v                           v                      +--------------+

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ailayer_gateway::domain::job::{Rail, State};
+use ailayer_gateway::domain::release::ReleaseReason;
 
 use crate::actions;
 use crate::bugs::Bug;
@@ -46,6 +47,10 @@ pub struct Seen {
     pub prepaid: [u64; 3],
     /// Jobs that gave money back although their receipt was stored.
     pub voided: u64,
+    /// Sealed jobs that were settled.
+    pub acknowledged: u64,
+    /// Sealed jobs that gave money back because their buyers did not acknowledge them.
+    pub unacknowledged: u64,
     /// Jobs that took more than one attempt.
     pub retried: u64,
     /// Deposits that were credited.
@@ -71,6 +76,9 @@ impl Seen {
             }
             let is_voided = row.receipt.is_some() && !matches!(row.job.state, State::Settled | State::Lost);
             seen.voided += u64::from(is_voided);
+            seen.acknowledged += u64::from(row.job.seal.is_some() && row.job.state == State::Settled);
+            let reason = row.job.release_reason;
+            seen.unacknowledged += u64::from(reason == Some(ReleaseReason::NotAcknowledged));
             seen.retried += u64::from(row.job.attempt > 1);
         }
         for row in world.store.deposits.values() {
@@ -90,6 +98,8 @@ impl Seen {
             hold: both(self.hold, other.hold),
             prepaid: both(self.prepaid, other.prepaid),
             voided: self.voided + other.voided,
+            acknowledged: self.acknowledged + other.acknowledged,
+            unacknowledged: self.unacknowledged + other.unacknowledged,
             retried: self.retried + other.retried,
             credited: self.credited + other.credited,
             returned: self.returned + other.returned,

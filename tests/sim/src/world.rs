@@ -21,7 +21,12 @@ use crate::serving::Serving;
 use crate::store::{Store, Tx};
 
 /// The limits in force. Time jumps are of the same size, so that all of them are met.
-pub const RULES: Rules = Rules { run_limit_ms: 60_000, append_timeout_ms: 30_000, claim_margin_blocks: 2 };
+pub const RULES: Rules = Rules {
+    run_limit_ms: 60_000,
+    append_timeout_ms: 30_000,
+    acknowledge_timeout_ms: 20_000,
+    claim_margin_blocks: 2,
+};
 /// How long a lease lasts.
 pub const LEASE_MS: u64 = 15_000;
 /// How long a quote or a deposit may be paid, seconds.

@@ -13,9 +13,9 @@ use futures::StreamExt as _;
 use crate::exit::{Exit, Failure, chain};
 
 /// The pause before an interrupted stream is opened again.
-const RECONNECT: Duration = Duration::from_millis(500);
+pub(super) const RECONNECT: Duration = Duration::from_millis(500);
 /// How long the gateway may be gone before the buyer gives up following; the money is safe either way.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the payer's node may take to learn what the gateway already says.
 const PAYMENT_END: Duration = Duration::from_secs(30);
 
@@ -64,6 +64,14 @@ pub async fn pay(payer: &Payer, purchase: &Purchase) -> Result<(), Failure> {
     sent.map(drop).map_err(|error| Failure::new(Exit::Payment, chain(&error)))
 }
 
+/// What a payment that went through left.
+pub(super) struct Paid {
+    /// Routing fees, millisatoshi.
+    pub fee_msat: u64,
+    /// The proof of payment, if the wallet still knows it.
+    pub preimage: Option<[u8; 32]>,
+}
+
 /// Follows the job to its end, through restarts of the gateway, and checks what was delivered.
 pub async fn follow(
     gateway: &GatewayClient,
@@ -71,20 +79,36 @@ pub async fn follow(
     key: &JobKey,
     purchase: &Purchase,
 ) -> Result<Ended, Failure> {
+    let paid = match end(gateway, payer, key, purchase).await? {
+        Ok(paid) => paid,
+        Err(released) => return Ok(released),
+    };
+    let receipt_text = gateway.receipt(key).await?.receipt;
+    let answer = gateway.result(key).await?;
+    let receipt = check_answer(purchase, &receipt_text, &answer).map_err(|error| {
+        Failure::new(Exit::Verification, format_args!("the answer is not what was bought: {error}"))
+    })?;
+    Ok(Ended::Bought(Box::new(Bought { receipt, receipt_text, answer, fee_msat: paid.fee_msat })))
+}
+
+/// Waits for the end of the job and of its payment: paid, or the money back.
+pub(super) async fn end(
+    gateway: &GatewayClient,
+    payer: &Payer,
+    key: &JobKey,
+    purchase: &Purchase,
+) -> Result<Result<Paid, Ended>, Failure> {
     let job = watch_to_end(gateway, key).await?;
     // The payer's own node has the last word on the payer's money.
     let outcome = payer.wait_payment(purchase.payment_hash, PAYMENT_END).await;
     let outcome = outcome.map_err(|error| Failure::new(Exit::Unavailable, chain(&error)))?;
     match (job.state, outcome) {
-        (JobState::Settled, PaymentOutcome::Succeeded { fee_msat, .. }) => {
-            let receipt_text = gateway.receipt(key).await?.receipt;
-            let answer = gateway.result(key).await?;
-            let receipt = check_answer(purchase, &receipt_text, &answer).map_err(|error| {
-                Failure::new(Exit::Verification, format_args!("the answer is not what was bought: {error}"))
-            })?;
-            Ok(Ended::Bought(Box::new(Bought { receipt, receipt_text, answer, fee_msat })))
+        (JobState::Settled, PaymentOutcome::Succeeded { fee_msat, preimage }) => {
+            Ok(Ok(Paid { fee_msat, preimage }))
         }
-        (state, PaymentOutcome::Failed { .. }) => Ok(Ended::Released { state, reason: job.release_reason }),
+        (state, PaymentOutcome::Failed { .. }) => {
+            Ok(Err(Ended::Released { state, reason: job.release_reason }))
+        }
         (state, outcome @ PaymentOutcome::Succeeded { .. }) => Err(Failure::new(
             Exit::Verification,
             format_args!(

@@ -16,6 +16,7 @@ fn args(bundle: PathBuf) -> VerifyArgs {
         trusted_block: None,
         texts: Vec::new(),
         answer: None,
+        sealed: None,
     }
 }
 
@@ -84,4 +85,22 @@ fn another_key_another_text_or_no_file_are_told_apart() {
     assert_eq!(run(&malformed, &Output::new(false)).unwrap_err().exit, Exit::Configuration);
     let missing = args(folder.path().join("none.json"));
     assert_eq!(run(&missing, &Output::new(false)).unwrap_err().exit, Exit::Configuration);
+}
+
+#[test]
+fn a_saved_ciphertext_is_held_against_the_receipt() {
+    let (folder, fixture) = (tempfile::tempdir().unwrap(), Fixture::sealed());
+    let mut args = args(saved(&folder, &fixture.bundle().to_json()));
+    let path = folder.path().join("job.sealed");
+    args.sealed = Some(path.clone());
+    for (bytes, exit) in [(&b"the ciphertext"[..], None), (b"another", Some(Exit::Verification))] {
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(run(&args, &Output::new(false)).err().map(|failure| failure.exit), exit);
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(run(&args, &Output::new(false)).unwrap_err().exit, Exit::Configuration);
+    let report = verify_json(fixture.bundle().to_json().as_bytes(), &fixture.trust()).unwrap();
+    let text = describe(&report);
+    assert!(text.contains(&format!("to {}", fixture.quote.seal.unwrap().buyer_key)), "{text}");
+    assert!(text.contains(&fixture.receipt.sealed_digest.unwrap().to_string()), "{text}");
 }

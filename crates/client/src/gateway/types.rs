@@ -6,6 +6,7 @@ use ailayer_primitives::{
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_receipt::GatewayKey;
 use ailayer_receipt::bundle::Bundle;
+use ailayer_seal::PublicKey;
 
 use super::{JobState, READ, ReceiptPromise};
 use crate::CallError;
@@ -97,6 +98,9 @@ pub struct Order {
     pub truncate: bool,
     /// The network the buyer pays on.
     pub network: Network,
+    /// The buyer's ephemeral key, to have the answer sealed to it: made for this order alone, its secret kept until the answer
+    /// is opened.
+    pub sealed_to: Option<PublicKey>,
 }
 
 /// A job's id and the token that opens it.
@@ -217,6 +221,18 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// The digest the seller states.
     pub output_digest: Digest,
+}
+
+impl Answer {
+    /// An answer that was opened.
+    pub(crate) fn opened(answer: &ailayer_receipt::answer::Answer) -> Self {
+        let rows = answer.rows().iter().map(|row| Row {
+            values: row.values.clone(),
+            input_tokens: row.input_tokens,
+            truncated: row.truncated,
+        });
+        Self { rows: rows.collect(), output_digest: answer.digest() }
+    }
 }
 
 /// The receipt and how far it has come.

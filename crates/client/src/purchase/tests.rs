@@ -3,6 +3,8 @@ use ailayer_receipt::GatewaySigner;
 use ailayer_receipt::statement::{Claim, Usage};
 
 use super::*;
+
+mod sealed;
 use crate::gateway::{JobKey, Row};
 use crate::invoice::tests::{invoice, node_id};
 
@@ -20,6 +22,7 @@ fn order() -> Order {
         texts: vec!["hello".to_owned(), "world".to_owned()],
         truncate: false,
         network: Network::Regtest,
+        sealed_to: None,
     }
 }
 
@@ -50,6 +53,7 @@ fn quote() -> Quote {
         rail: Rail::Hold,
         expiry_unix_s: UnixS(1_800_000_600),
         created_unix_s: UnixS(1_800_000_000),
+        seal: None,
     }
 }
 
@@ -97,6 +101,7 @@ fn receipt() -> Receipt {
         started_unix_ms: UnixMs(1_800_000_101_001),
         completed_unix_ms: UnixMs(1_800_000_101_002),
         claims: Claim::ClaimAuthorised,
+        sealed_digest: None,
     }
 }
 

@@ -152,6 +152,8 @@ pub enum ErrorReason {
     AccountFrozen = 49,
     /// The job may cost more than the caller allows. FAILED_PRECONDITION.
     PriceTooHigh = 50,
+    /// What is acknowledged is not what the receipt commits to. FAILED_PRECONDITION.
+    DigestMismatch = 51,
     /// Too many requests are in flight; `google.rpc.RetryInfo` says when to come back. RESOURCE_EXHAUSTED.
     Overloaded = 60,
     /// The payer or caller holds too many open quotes or holds. RESOURCE_EXHAUSTED.
@@ -230,6 +232,7 @@ impl ErrorReason {
             Self::ModelNotLoadable => "ERROR_REASON_MODEL_NOT_LOADABLE",
             Self::AccountFrozen => "ERROR_REASON_ACCOUNT_FROZEN",
             Self::PriceTooHigh => "ERROR_REASON_PRICE_TOO_HIGH",
+            Self::DigestMismatch => "ERROR_REASON_DIGEST_MISMATCH",
             Self::Overloaded => "ERROR_REASON_OVERLOADED",
             Self::TooManyOpen => "ERROR_REASON_TOO_MANY_OPEN",
             Self::MessageTooLarge => "ERROR_REASON_MESSAGE_TOO_LARGE",
@@ -286,6 +289,7 @@ impl ErrorReason {
             "ERROR_REASON_MODEL_NOT_LOADABLE" => Some(Self::ModelNotLoadable),
             "ERROR_REASON_ACCOUNT_FROZEN" => Some(Self::AccountFrozen),
             "ERROR_REASON_PRICE_TOO_HIGH" => Some(Self::PriceTooHigh),
+            "ERROR_REASON_DIGEST_MISMATCH" => Some(Self::DigestMismatch),
             "ERROR_REASON_OVERLOADED" => Some(Self::Overloaded),
             "ERROR_REASON_TOO_MANY_OPEN" => Some(Self::TooManyOpen),
             "ERROR_REASON_MESSAGE_TOO_LARGE" => Some(Self::MessageTooLarge),

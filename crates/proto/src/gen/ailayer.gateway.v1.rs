@@ -3368,6 +3368,10 @@ pub struct CreateQuoteRequest {
     /// The network the caller will pay on; refused with WRONG_NETWORK if it is not the seller's.
     #[prost(enumeration = "super::super::common::v1::Network", tag = "5")]
     pub network: i32,
+    /// Asks for a sealed answer: the caller's ephemeral X25519 public key, 32 bytes, made for this request alone and kept until the
+    /// answer is opened. Empty for an answer in the clear. Another length, or a point of low order, is refused with INVALID_FIELD.
+    #[prost(bytes = "vec", tag = "6")]
+    pub sealed_to: ::prost::alloc::vec::Vec<u8>,
     /// What to do.
     #[prost(oneof = "create_quote_request::Task", tags = "4")]
     pub task: ::core::option::Option<create_quote_request::Task>,
@@ -3520,11 +3524,11 @@ pub struct EmbedResult {
 /// Carries the answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetResultResponse {
-    /// The SHA-256 the receipt commits to, 32 bytes.
+    /// The digest of the answer that the receipt commits to, 32 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub output_digest: ::prost::alloc::vec::Vec<u8>,
     /// What was computed.
-    #[prost(oneof = "get_result_response::Result", tags = "1")]
+    #[prost(oneof = "get_result_response::Result", tags = "1, 3")]
     pub result: ::core::option::Option<get_result_response::Result>,
 }
 /// Nested message and enum types in `GetResultResponse`.
@@ -3535,7 +3539,28 @@ pub mod get_result_response {
         /// The embeddings.
         #[prost(message, tag = "1")]
         Embed(super::EmbedResult),
+        /// The ciphertext of a sealed answer. Its SHA-256 is the receipt's `sealed_digest`; how it is opened says
+        /// docs/concepts/sealed-result.md.
+        #[prost(bytes, tag = "3")]
+        Sealed(::prost::alloc::vec::Vec<u8>),
     }
+}
+/// Says that a ciphertext was received.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeResultRequest {
+    /// Which job.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<JobKey>,
+    /// The SHA-256 of the ciphertext, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub sealed_digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// Carries the job after the acknowledgement was stored.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeResultResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
 }
 /// Asks for the receipt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3564,6 +3589,8 @@ pub struct GetReceiptResponse {
 ///
 /// QUOTED -> HELD -> RUNNING -> COMPLETED -> TAKING -> SETTLED | LOST
 /// QUOTED .. COMPLETED -> RELEASING -> FAILED | CANCELED | EXPIRED
+///
+/// A sealed job leaves COMPLETED for TAKING only once its ciphertext is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum JobState {
@@ -3878,6 +3905,8 @@ pub mod gateway_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Streams a job each time its state changes, the present state first; ends after a terminal state.
+        ///
+        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged.
         pub async fn watch_job(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchJobRequest>,
@@ -3933,9 +3962,9 @@ pub mod gateway_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Fetches the answer of a settled job.
+        /// Fetches the answer of a settled job; of a sealed one, its ciphertext as soon as the receipt is in the log.
         ///
-        /// Fails with RESULT_NOT_READY before SETTLED, RESULT_ERASED after the retention.
+        /// Fails with RESULT_NOT_READY before SETTLED (sealed: before COMPLETED and logged), RESULT_ERASED after the retention.
         pub async fn get_result(
             &mut self,
             request: impl tonic::IntoRequest<super::GetResultRequest>,
@@ -3959,6 +3988,41 @@ pub mod gateway_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("ailayer.gateway.v1.GatewayService", "GetResult"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says that the ciphertext of a sealed job was received: only then the money is taken.
+        ///
+        /// Durable when answered, idempotent, also once the money is taken. Check the ciphertext against the receipt, and the
+        /// receipt against the quote, before. Fails with RESULT_NOT_READY before the ciphertext can be fetched, with
+        /// DIGEST_MISMATCH for another digest than the receipt's, and with INVALID_STATE for a job that is not sealed, or after the
+        /// time for it: the money goes back then (`not_acknowledged`).
+        pub async fn acknowledge_result(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcknowledgeResultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeResultResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.GatewayService/AcknowledgeResult",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.gateway.v1.GatewayService",
+                        "AcknowledgeResult",
+                    ),
                 );
             self.inner.unary(req, path, codec).await
         }
@@ -4043,6 +4107,8 @@ pub mod gateway_service_server {
             + std::marker::Send
             + 'static;
         /// Streams a job each time its state changes, the present state first; ends after a terminal state.
+        ///
+        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged.
         async fn watch_job(
             &self,
             request: tonic::Request<super::WatchJobRequest>,
@@ -4057,14 +4123,27 @@ pub mod gateway_service_server {
             tonic::Response<super::CancelJobResponse>,
             tonic::Status,
         >;
-        /// Fetches the answer of a settled job.
+        /// Fetches the answer of a settled job; of a sealed one, its ciphertext as soon as the receipt is in the log.
         ///
-        /// Fails with RESULT_NOT_READY before SETTLED, RESULT_ERASED after the retention.
+        /// Fails with RESULT_NOT_READY before SETTLED (sealed: before COMPLETED and logged), RESULT_ERASED after the retention.
         async fn get_result(
             &self,
             request: tonic::Request<super::GetResultRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetResultResponse>,
+            tonic::Status,
+        >;
+        /// Says that the ciphertext of a sealed job was received: only then the money is taken.
+        ///
+        /// Durable when answered, idempotent, also once the money is taken. Check the ciphertext against the receipt, and the
+        /// receipt against the quote, before. Fails with RESULT_NOT_READY before the ciphertext can be fetched, with
+        /// DIGEST_MISMATCH for another digest than the receipt's, and with INVALID_STATE for a job that is not sealed, or after the
+        /// time for it: the money goes back then (`not_acknowledged`).
+        async fn acknowledge_result(
+            &self,
+            request: tonic::Request<super::AcknowledgeResultRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeResultResponse>,
             tonic::Status,
         >;
         /// Fetches the signed receipt, how far it has come, and the proof bundle once it is anchored.
@@ -4459,6 +4538,52 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetResultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.GatewayService/AcknowledgeResult" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcknowledgeResultSvc<T: GatewayService>(pub Arc<T>);
+                    impl<
+                        T: GatewayService,
+                    > tonic::server::UnaryService<super::AcknowledgeResultRequest>
+                    for AcknowledgeResultSvc<T> {
+                        type Response = super::AcknowledgeResultResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcknowledgeResultRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GatewayService>::acknowledge_result(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcknowledgeResultSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

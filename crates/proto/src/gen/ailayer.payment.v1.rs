@@ -226,6 +226,23 @@ pub struct CreateHoldInvoiceResponse {
     #[prost(message, optional, tag = "1")]
     pub invoice: ::core::option::Option<HoldInvoice>,
 }
+/// Asks for the key of a sealed answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeriveSealKeyRequest {
+    /// The invoice's id, a UUID; also the job's.
+    #[prost(string, tag = "1")]
+    pub invoice_id: ::prost::alloc::string::String,
+    /// What the gateway and the buyer agreed on (X25519), 32 secret bytes, not all zero.
+    #[prost(bytes = "vec", tag = "2")]
+    pub shared_secret: ::prost::alloc::vec::Vec<u8>,
+}
+/// Carries the key of a sealed answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeriveSealKeyResponse {
+    /// The key, 32 secret bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub seal_key: ::prost::alloc::vec::Vec<u8>,
+}
 /// Asks for a hold invoice by one of its names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetHoldInvoiceRequest {
@@ -904,6 +921,37 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Derives the key that seals the answer to a job, from its invoice's preimage, which stays here.
+        ///
+        /// `HKDF-SHA256(salt = shared_secret, ikm = preimage, info = "ailayer sealed result v1" || invoice id)`: neither the
+        /// preimage nor anything that claims money can be found from it. Changes nothing; the same question has the same answer.
+        /// Fails with INVOICE_NOT_FOUND, with INVALID_STATE unless the invoice is ACCEPTED, and with INVALID_FIELD.
+        pub async fn derive_seal_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeriveSealKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeriveSealKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.payment.v1.PaymentService/DeriveSealKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("ailayer.payment.v1.PaymentService", "DeriveSealKey"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Pays a BOLT 11 invoice from the node's own channels.
         ///
         /// Idempotent by the invoice's payment hash: a second call while the first is pending or succeeded
@@ -1094,6 +1142,18 @@ pub mod payment_service_server {
             request: tonic::Request<super::ReleaseHoldInvoiceRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReleaseHoldInvoiceResponse>,
+            tonic::Status,
+        >;
+        /// Derives the key that seals the answer to a job, from its invoice's preimage, which stays here.
+        ///
+        /// `HKDF-SHA256(salt = shared_secret, ikm = preimage, info = "ailayer sealed result v1" || invoice id)`: neither the
+        /// preimage nor anything that claims money can be found from it. Changes nothing; the same question has the same answer.
+        /// Fails with INVOICE_NOT_FOUND, with INVALID_STATE unless the invoice is ACCEPTED, and with INVALID_FIELD.
+        async fn derive_seal_key(
+            &self,
+            request: tonic::Request<super::DeriveSealKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeriveSealKeyResponse>,
             tonic::Status,
         >;
         /// Pays a BOLT 11 invoice from the node's own channels.
@@ -1652,6 +1712,52 @@ pub mod payment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReleaseHoldInvoiceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.payment.v1.PaymentService/DeriveSealKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeriveSealKeySvc<T: PaymentService>(pub Arc<T>);
+                    impl<
+                        T: PaymentService,
+                    > tonic::server::UnaryService<super::DeriveSealKeyRequest>
+                    for DeriveSealKeySvc<T> {
+                        type Response = super::DeriveSealKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeriveSealKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PaymentService>::derive_seal_key(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeriveSealKeySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

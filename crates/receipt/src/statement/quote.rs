@@ -1,6 +1,7 @@
 //! The quote: what a job will cost, and what will be done for it.
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, UnixS};
+use ailayer_seal::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::{Model, Statement, StatementError, check_integers, check_version};
@@ -22,6 +23,16 @@ pub enum Rail {
     Hold,
     /// A reservation on a prepaid balance: the price is a cap, and what was used is taken.
     Prepaid,
+}
+
+/// Whose keys seal the answer ([`ailayer_seal`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// The buyer's ephemeral key: the answer is sealed to it.
+    pub buyer_key: PublicKey,
+    /// The gateway's sealing key.
+    pub gateway_key: PublicKey,
 }
 
 /// The gateway's offer. On the hold rail the invoice's description hash is the SHA-256 of this statement's envelope.
@@ -52,6 +63,9 @@ pub struct Quote {
     pub expiry_unix_s: UnixS,
     /// When the quote was made.
     pub created_unix_s: UnixS,
+    /// A sealed answer: delivered as a ciphertext that the payment's preimage opens. Hold rail only; left out otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Seal>,
 }
 
 impl Statement for Quote {
@@ -68,6 +82,9 @@ impl Statement for Quote {
         ])?;
         if self.expiry_unix_s < self.created_unix_s {
             return Err(StatementError::Contradiction("expiry_unix_s is before created_unix_s"));
+        }
+        if self.seal.is_some() && self.rail != Rail::Hold {
+            return Err(StatementError::Contradiction("only the hold rail has sealed answers"));
         }
         Ok(())
     }

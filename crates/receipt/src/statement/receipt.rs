@@ -62,6 +62,9 @@ pub struct Receipt {
     pub completed_unix_ms: UnixMs,
     /// What this says about the money: claim authorised.
     pub claims: Claim,
+    /// SHA-256 of the ciphertext, where the quote seals the answer; left out otherwise. `output_digest` is what it opens to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_digest: Option<Digest>,
 }
 
 impl Statement for Receipt {
@@ -75,6 +78,9 @@ impl Statement for Receipt {
             return Err(StatementError::Contradiction(
                 "payment_hash is there on the hold rail, and only there",
             ));
+        }
+        if self.sealed_digest.is_some() && self.rail != Rail::Hold {
+            return Err(StatementError::Contradiction("only the hold rail has sealed answers"));
         }
         check_integers(&[
             ("usage.input_tokens", self.usage.input_tokens),

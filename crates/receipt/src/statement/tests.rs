@@ -78,6 +78,25 @@ fn a_payment_is_named_on_the_hold_rail_and_only_there() {
     assert!(refused::<Receipt>(&json(&both)).contains("payment_hash"));
 }
 
+#[test]
+fn a_seal_is_left_out_or_complete_and_on_the_hold_rail() {
+    let plain = Fixture::new();
+    let text = json(&plain.quote) + &json(&plain.receipt);
+    assert!(!text.contains("seal"), "old statements stay as they are: {text}");
+    let sealed = Fixture::sealed();
+    let (quote, receipt) = (json(&sealed.quote), json(&sealed.receipt));
+    assert_eq!(Quote::parse(quote.as_bytes()).unwrap(), sealed.quote);
+    assert_eq!(Receipt::parse(receipt.as_bytes()).unwrap(), sealed.receipt);
+    let key = sealed.quote.seal.unwrap().buyer_key.to_string();
+    let zeros = format!("x25519:{}=", "A".repeat(43));
+    assert!(refused::<Quote>(&quote.replace(&key, &zeros)).contains("low order"));
+    assert!(refused::<Quote>(&quote.replace("\"buyer_key\"", "\"buyer\"")).contains("buyer"));
+    let prepaid = Quote { rail: Rail::Prepaid, ..sealed.quote };
+    assert!(refused::<Quote>(&json(&prepaid)).contains("hold rail"));
+    let prepaid = Receipt { rail: Rail::Prepaid, payment_hash: None, ..sealed.receipt };
+    assert!(refused::<Receipt>(&json(&prepaid)).contains("hold rail"));
+}
+
 proptest! {
     #[test]
     fn parsing_anything_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\":,0-9a-z.e-]{0,100}") {

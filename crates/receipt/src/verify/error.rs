@@ -84,6 +84,9 @@ pub enum VerifyError {
     /// The caller's vectors are not those the receipt is for.
     #[error("receipt: output_digest is not that of the given output")]
     OtherOutput,
+    /// The caller's ciphertext is not the one the receipt is for, or the answer was not sealed.
+    #[error("receipt: sealed_digest is not that of the given ciphertext")]
+    OtherCiphertext,
     /// The receipt counts other rows than the caller sent or got.
     #[error("receipt: usage.rows is not the number of the given {0}")]
     OtherRows(&'static str),

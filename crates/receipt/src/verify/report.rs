@@ -97,7 +97,7 @@ pub(super) fn report(
     chain: Anchored,
     checks: Checks,
 ) -> Report {
-    let (pinned, not_pinned) = pins(trust);
+    let (pinned, not_pinned) = pins(trust, statements.receipt.sealed_digest.is_some());
     Report {
         network: bundle.network,
         ending: statements.closing.map_or(Ending::NoClosingEntry, |(closing, _)| closing.outcome.into()),
@@ -118,7 +118,8 @@ pub(super) fn report(
     }
 }
 
-fn pins(trust: &Trust) -> (Vec<&'static str>, Vec<&'static str>) {
+fn pins(trust: &Trust, is_sealed: bool) -> (Vec<&'static str>, Vec<&'static str>) {
+    let ciphertext = (trust.sealed_digest.is_some(), "ciphertext", "ciphertext: only its digest is known");
     let all = [
         (trust.gateway_key.is_some(), "gateway key", "gateway key: the bundle names it itself"),
         (trust.log_key.is_some(), "log key", "log key: the bundle names it itself"),
@@ -131,6 +132,7 @@ fn pins(trust: &Trust) -> (Vec<&'static str>, Vec<&'static str>) {
         (trust.request_texts.is_some(), "request texts", "request texts: only their digest is known"),
         (trust.output.is_some(), "output", "output: only its digest is known"),
     ];
-    let (known, unknown): (Vec<_>, Vec<_>) = all.into_iter().partition(|(is_known, ..)| *is_known);
+    let all = all.into_iter().chain(is_sealed.then_some(ciphertext));
+    let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|(is_known, ..)| *is_known);
     (known.into_iter().map(|(_, word, _)| word).collect(), unknown.into_iter().map(|(.., why)| why).collect())
 }

@@ -69,6 +69,7 @@ fn check_receipt(receipt: &Receipt, quote: &Quote, envelope: &Envelope) -> Resul
     agrees(receipt.model == quote.model, "model")?;
     agrees(receipt.request_digest == quote.request_digest, "request_digest")?;
     agrees(receipt.rail == quote.rail, "rail")?;
+    agrees(receipt.sealed_digest.is_some() == quote.seal.is_some(), "sealed_digest")?;
     if receipt.price_msat > quote.price_msat {
         return Err(VerifyError::AboveQuote("price_msat"));
     }
@@ -95,6 +96,12 @@ fn check_plaintext(receipt: &Receipt, trust: &Trust, checks: &mut Checks) -> Res
         }
         check_rows(receipt, output.len(), "output")?;
         checks.push("output digest is that of the given output".to_owned());
+    }
+    if let Some(ciphertext) = trust.sealed_digest {
+        if receipt.sealed_digest != Some(ciphertext) {
+            return Err(VerifyError::OtherCiphertext);
+        }
+        checks.push("sealed digest is that of the given ciphertext".to_owned());
     }
     Ok(())
 }

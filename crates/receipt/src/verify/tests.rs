@@ -96,6 +96,28 @@ fn pins_are_compared() {
 }
 
 #[test]
+fn a_sealed_answer_is_sealed_in_quote_and_receipt() {
+    let fixture = Fixture::sealed();
+    let report = verify(&fixture.bundle(), &fixture.trust()).unwrap();
+    assert!(report.pinned.contains(&"ciphertext"));
+    assert!(report.checks.contains(&"sealed digest is that of the given ciphertext".to_owned()));
+    let report = verify(&fixture.bundle(), &Trust::default()).unwrap();
+    assert_eq!(report.not_pinned.last(), Some(&"ciphertext: only its digest is known"));
+    let other = Trust { sealed_digest: Some(Digest::sha256(b"other")), ..fixture.trust() };
+    let error = verify(&fixture.bundle(), &other).unwrap_err().to_string();
+    assert_eq!(error, "receipt: sealed_digest is not that of the given ciphertext");
+    let error = verify(&Fixture::new().bundle(), &other).unwrap_err().to_string();
+    assert!(error.contains("sealed_digest"), "an answer in the clear has no ciphertext: {error}");
+
+    for change in [|f: &mut Fixture| f.quote.seal = None, |f: &mut Fixture| f.receipt.sealed_digest = None] {
+        let mut fixture = Fixture::sealed();
+        change(&mut fixture);
+        fixture.relink();
+        assert_eq!(refused(&fixture), "receipt: sealed_digest is not that of the quote");
+    }
+}
+
+#[test]
 fn signed_statements_that_contradict_each_other_are_refused() {
     type Change = fn(&mut Fixture);
     let contradictions: [(Change, &str); 14] = [

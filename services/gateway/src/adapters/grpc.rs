@@ -5,6 +5,7 @@ use ailayer_client::payment::{HoldInvoice, Journal, Node};
 use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
 use ailayer_client::{AuditClient, CallError, PaymentClient, ServingClient};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
+use ailayer_seal::{ResultKey, SharedSecret};
 use ailayer_tlog::NodeHash;
 use async_trait::async_trait;
 
@@ -25,6 +26,10 @@ impl Payments for PaymentClient {
         expiry_s: u32,
     ) -> Result<HoldInvoice, CallError> {
         self.create_hold_invoice(job_id.uuid(), amount, description_hash, expiry_s).await
+    }
+
+    async fn seal_key(&self, job_id: JobId, shared: &SharedSecret) -> Result<ResultKey, CallError> {
+        self.derive_seal_key(job_id.uuid(), shared).await
     }
 
     async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError> {

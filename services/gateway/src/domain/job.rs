@@ -6,14 +6,16 @@
 
 mod decide;
 mod rail;
+mod seal;
 mod state;
 mod vocabulary;
 
 use ailayer_primitives::{AmountMsat, UnixMs};
 
 pub use rail::{Rail, UnknownRail};
+pub use seal::Seal;
 pub use state::{State, UnknownState};
-pub use vocabulary::{Context, Effect, Input, Outcome, Refused, Rules, Transition};
+pub use vocabulary::{Context, Effect, Input, Mark, Outcome, Refused, Rules, Transition};
 
 use super::release::ReleaseReason;
 
@@ -49,6 +51,8 @@ pub struct Job {
     pub completed_at: Option<UnixMs>,
     /// Why it gives money back, from RELEASING on.
     pub release_reason: Option<ReleaseReason>,
+    /// How far the delivery of a sealed answer has come; none for an answer in the clear.
+    pub seal: Option<Seal>,
 }
 
 impl Job {
@@ -61,7 +65,11 @@ impl Job {
             State::Held | State::Running => {
                 Some(Effect::RunModel { attempt: self.attempt.saturating_add(1) })
             }
-            State::Completed => Some(Effect::AppendReceipt),
+            State::Completed => match self.seal {
+                Some(Seal { appended_at: Some(_), acknowledged_at: None }) => None,
+                Some(Seal { acknowledged_at: Some(_), .. }) => Some(Effect::AuthoriseClaim),
+                _ => Some(Effect::AppendReceipt),
+            },
             State::Taking => Some(Effect::ClaimInvoice),
             State::Releasing => self.release_reason.map(|reason| Effect::ReleaseInvoice { reason }),
             State::Quoted
@@ -83,6 +91,7 @@ impl Job {
             charge: transition.charge.or(self.charge),
             completed_at: if completes { Some(now) } else { self.completed_at },
             release_reason: transition.release_reason.or(self.release_reason),
+            seal: self.seal.map(|seal| seal.after(transition.mark, now)),
             ..self.clone()
         }
     }
@@ -99,6 +108,7 @@ impl Job {
             hold: Some(Hold { amount: cap, claim_deadline_height: None, accepted_at: now }),
             completed_at: None,
             release_reason: None,
+            seal: None,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use ailayer_primitives::{Digest, JobId, JobToken};
+use ailayer_receipt::statement::Seal;
 use ailayer_receipt::{GatewayKey, GatewaySigner};
+use ailayer_seal::{PublicKey, SecretKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
@@ -18,6 +20,7 @@ pub type Master = Zeroizing<[u8; 32]>;
 const SIGNING: &[u8] = b"ailayer gateway signing key v1";
 const TOKENS: &[u8] = b"ailayer gateway job tokens v1";
 const PAYERS: &[u8] = b"ailayer gateway payers v1";
+const SEALING: &[u8] = b"ailayer gateway sealing key v1";
 
 /// What the master secret derives.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ pub struct Keys {
     signer: GatewaySigner,
     tokens: Zeroizing<[u8; 32]>,
     payers: Zeroizing<[u8; 32]>,
+    sealing: SecretKey,
 }
 
 impl Keys {
@@ -34,6 +38,7 @@ impl Keys {
             signer: GatewaySigner::new(&expand(master, SIGNING)),
             tokens: expand(master, TOKENS),
             payers: expand(master, PAYERS),
+            sealing: SecretKey::new(&expand(master, SEALING)),
         }
     }
 
@@ -45,6 +50,16 @@ impl Keys {
     /// The public half, as the gateway announces it.
     pub fn public_key(&self) -> GatewayKey {
         self.signer.public_key()
+    }
+
+    /// Agrees with buyers on what seals their answers.
+    pub fn sealing(&self) -> &SecretKey {
+        &self.sealing
+    }
+
+    /// Whose keys seal an answer to that buyer, as its quote says it.
+    pub fn seal(&self, buyer_key: PublicKey) -> Seal {
+        Seal { buyer_key, gateway_key: self.sealing.public_key() }
     }
 
     /// The token that opens a job: HMAC-SHA-256 of the job id, cut to 128 bits.
@@ -135,8 +150,11 @@ mod tests {
         assert_ne!(keys.token(job()).expose(), &[0; 16]);
         // A restore from backup must derive the same: these bytes never change.
         assert_eq!(token_hash(&keys.token(job())).to_string(), GOLDEN_TOKEN_HASH);
+        assert_eq!(keys.sealing().public_key().to_string(), GOLDEN_SEALING_KEY);
+        assert_ne!(keys.sealing().public_key(), other.sealing().public_key());
     }
 
+    const GOLDEN_SEALING_KEY: &str = "x25519:w+G7Cz8I+NcA6YQoJvH9XpP1akWRO0059U6o9rHSgGA=";
     const GOLDEN_TOKEN_HASH: &str = "bec22b073857183a6707511886c18108671097a43ebda4d610277f06e2b221cd";
 
     #[test]

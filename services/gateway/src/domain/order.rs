@@ -1,6 +1,7 @@
 //! What a buyer asks for, checked before anything is counted or stored.
 
 use ailayer_primitives::{Digest, Network, RequestId};
+use ailayer_seal::PublicKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -9,6 +10,8 @@ use thiserror::Error;
 const MAX_NAME_BYTES: usize = ailayer_receipt::statement::MAX_TEXT_BYTES;
 /// Domain of [`Order::body_digest`].
 const BODY: &[u8] = b"ailayer.gateway.order.v1\0";
+/// The same of an order for a sealed answer, whose first part is the buyer's key.
+const SEALED_BODY: &[u8] = b"ailayer.gateway.order.sealed.v1\0";
 
 /// How much one order may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub struct Order {
     pub input: EmbedInput,
     /// The network the buyer pays on.
     pub network: Network,
+    /// The buyer's ephemeral key, if the answer is to be sealed to it.
+    pub sealed_to: Option<PublicKey>,
 }
 
 /// The input of an embedding job, as it is stored until it has run.
@@ -111,11 +116,15 @@ impl Order {
     /// The digest of everything but the request id: the same id with another digest is another request.
     /// SHA-256 over a domain name, then each part behind its length (u64be).
     pub fn body_digest(&self) -> Digest {
-        let mut hash = Sha256::new().chain_update(BODY);
+        let domain = if self.sealed_to.is_some() { SEALED_BODY } else { BODY };
+        let mut hash = Sha256::new().chain_update(domain);
         let mut part = |bytes: &[u8]| {
             hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(bytes);
         };
+        if let Some(key) = &self.sealed_to {
+            part(key.as_bytes());
+        }
         part(self.network.as_str().as_bytes());
         part(self.model_name.as_bytes());
         part(self.model_version.as_bytes());

@@ -62,13 +62,15 @@ reasons! {
     InputRefused = "input_refused" => Failed,
     /// The receipt could not be logged in time.
     AuditUnavailable = "audit_unavailable" => Failed,
+    /// The buyer did not say in time that the sealed answer is there.
+    NotAcknowledged = "not_acknowledged" => Expired,
     /// Too few blocks were left to claim safely.
     DeadlineTooClose = "deadline_too_close" => Failed,
     /// Less than the price was locked.
     Underpaid = "underpaid" => Failed,
     /// The payment service gave the money back by itself (its deadline guard, or an operator).
     HoldReleased = "hold_released" => Failed,
-    /// The gateway could not make a valid receipt.
+    /// The gateway could not make a valid receipt, or not seal the answer.
     ReceiptFailed = "receipt_failed" => Failed,
 }
 

@@ -2,7 +2,7 @@
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::statement::{
-    Claim, Closing, Model, Outcome as Ending, Quote, Rail, Receipt, Task, Usage,
+    Claim, Closing, Model, Outcome as Ending, Quote, Rail, Receipt, Seal, Task, Usage,
 };
 use ailayer_receipt::{Envelope, EnvelopeError, GatewaySigner};
 
@@ -32,6 +32,8 @@ pub struct QuoteFacts {
     pub created: UnixS,
     /// When it ends.
     pub expiry: UnixS,
+    /// Whose keys seal the answer, if it is to be sealed.
+    pub seal: Option<Seal>,
 }
 
 /// Signs a quote.
@@ -49,6 +51,7 @@ pub fn sign_quote(signer: &GatewaySigner, facts: QuoteFacts) -> Result<Envelope,
         rail: rail(facts.rail),
         expiry_unix_s: facts.expiry,
         created_unix_s: facts.created,
+        seal: facts.seal,
     })
 }
 
@@ -70,6 +73,8 @@ pub struct ReceiptFacts {
     pub execution_provider: String,
     /// Canonical digest of the output.
     pub output_digest: Digest,
+    /// SHA-256 of the ciphertext, if the output is sealed.
+    pub sealed_digest: Option<Digest>,
     /// Rows of the output.
     pub rows: u64,
     /// The tokens that were read.
@@ -109,6 +114,7 @@ pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envel
         started_unix_ms: facts.started_at,
         completed_unix_ms: facts.completed_at,
         claims: Claim::ClaimAuthorised,
+        sealed_digest: facts.sealed_digest,
     })
 }
 

@@ -6,9 +6,11 @@ use ailayer_client::serving::{EmbedCall, Embedded};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
+use ailayer_receipt::answer::{Answer, Row};
+use ailayer_seal::ResultKey;
 
+use super::seal::{NoReceipt, Stored, stored_form};
 use super::{Driver, Look, Next, StepError};
-use crate::domain::answer::{Answer, Row};
 use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::order::EmbedInput;
 use crate::domain::release::ReleaseReason;
@@ -38,8 +40,16 @@ impl Driver {
             Err(error) => return Err(error.into()),
         };
         let input = self.stored_input(&running).await?;
-        match self.attempt(&running, input, Look::Now).await {
-            Ok((answer, provider)) => self.complete(&running, &answer, provider).await,
+        let answered = async {
+            // First, so that nothing is computed that could not be sealed.
+            let result_key = self.result_key(&running).await?;
+            let (answer, provider) = self.attempt(&running, input, Look::Now).await?;
+            Ok((answer, provider, result_key))
+        };
+        match answered.await {
+            Ok((answer, provider, result_key)) => {
+                self.complete(&running, &answer, provider, result_key.as_ref()).await
+            }
             Err(failed) => self.not_answered(&running, failed).await,
         }
     }
@@ -102,20 +112,25 @@ impl Driver {
         Duration::from_millis(ends_at.saturating_sub(running.now.0))
     }
 
-    /// Row 6: answer, usage, price and the exact bytes of the receipt, once and for ever.
+    /// Row 6: answer (or ciphertext), usage, price and the exact bytes of the receipt, once and for ever.
     pub(super) async fn complete(
         &self,
         running: &JobRecord,
         answer: &Answer,
         execution_provider: String,
+        result_key: Option<&ResultKey>,
     ) -> Result<Next, StepError> {
         let attempt = running.job.attempt;
         let completed_at = self.clock.now().await?.max(running.now);
         let charge = charge(running, answer);
-        match self.receipt(running, answer, charge, execution_provider, completed_at) {
-            Ok(receipt) => {
-                let (output, output_digest) = (answer.to_bytes(), answer.digest());
-                let answer = Some(StoredAnswer { output, output_digest, receipt });
+        let stored = stored_form(running, answer, result_key).and_then(|Stored { output, sealed_digest }| {
+            let facts = (charge, execution_provider, completed_at, sealed_digest);
+            let receipt = self.receipt(running, answer, facts)?;
+            Ok(StoredAnswer { output, output_digest: answer.digest(), sealed_digest, receipt })
+        });
+        match stored {
+            Ok(answer) => {
+                let answer = Some(answer);
                 let facts = Facts { answer, ..Facts::default() };
                 self.apply(running, Input::Answered { attempt, charge }, None, facts).await
             }
@@ -131,10 +146,13 @@ impl Driver {
         &self,
         running: &JobRecord,
         answer: &Answer,
-        charge: AmountMsat,
-        execution_provider: String,
-        completed_at: UnixMs,
-    ) -> Result<String, EnvelopeError> {
+        (charge, execution_provider, completed_at, sealed_digest): (
+            AmountMsat,
+            String,
+            UnixMs,
+            Option<Digest>,
+        ),
+    ) -> Result<String, NoReceipt> {
         let missing = || EnvelopeError::Malformed("a running job without money".to_owned());
         let hold = running.job.hold.ok_or_else(missing)?;
         let facts = ReceiptFacts {
@@ -148,10 +166,12 @@ impl Driver {
                 rail: running.job.rail,
                 created: running.created_at.to_s(),
                 expiry: running.expiry_s(),
+                seal: running.sealed_to.map(|buyer_key| self.keys.seal(buyer_key)),
             },
             quote_digest: Digest::sha256(running.quote.as_bytes()),
             execution_provider,
             output_digest: answer.digest(),
+            sealed_digest,
             rows: u64::try_from(answer.rows().len()).unwrap_or(u64::MAX),
             input_tokens: answer.input_tokens(),
             charge,

@@ -17,8 +17,23 @@ use crate::telemetry;
 const WHILE_PAUSED: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Rows 7 and 8: the stored bytes are appended as they are, then the claim is authorised if the tip allows it.
-    pub(super) async fn append_and_authorise(&self, record: &JobRecord) -> Result<Next, StepError> {
+    /// What a COMPLETED job needs next.
+    pub(super) async fn deliver(&self, record: &JobRecord) -> Result<Next, StepError> {
+        let context = self.jobs.context(record, None);
+        match (record.job.acknowledge_until(&context), record.leaf_index) {
+            // The buyer's turn. An acknowledgement makes the job due at once.
+            (Some(until), _) => {
+                let rest = until.0.saturating_sub(record.now.0).saturating_add(1);
+                Ok(Next::Rest(Duration::from_millis(rest)))
+            }
+            (None, Some(leaf_index)) => self.authorise(record, leaf_index).await,
+            (None, None) => self.append_and_authorise(record).await,
+        }
+    }
+
+    /// Rows 7 and 8: the stored bytes are appended as they are, then the claim is authorised if the tip allows it. A sealed
+    /// job notes row 7 and waits.
+    async fn append_and_authorise(&self, record: &JobRecord) -> Result<Next, StepError> {
         if self.is_paused(record).await {
             return Ok(Next::Rest(WHILE_PAUSED));
         }
@@ -31,13 +46,18 @@ impl Driver {
             Err(_elapsed) => return Ok(Next::Again),
         };
         self.crash_points.pass(crash_points::APPENDED).await;
+        self.authorise(record, appended.leaf_index).await
+    }
+
+    /// Row 8, or the note of row 7.
+    async fn authorise(&self, record: &JobRecord, leaf_index: u64) -> Result<Next, StepError> {
         // The log may have taken its time.
         if self.is_paused(record).await {
             return Ok(Next::Rest(WHILE_PAUSED));
         }
         // Asked for last: what counts is the tip at the moment the claim is authorised. A reservation has no deadline.
         let tip = if record.job.rail == Rail::Hold { self.tip().await } else { None };
-        let facts = Facts { leaf_index: Some(appended.leaf_index), ..Facts::default() };
+        let facts = Facts { leaf_index: Some(leaf_index), ..Facts::default() };
         self.apply(record, Input::ReceiptAppended, tip, facts).await
     }
 

@@ -66,6 +66,7 @@ impl Plan {
                 // Calls: made by the driver, which finds them by the job's state.
                 Effect::RunModel { .. }
                 | Effect::AppendReceipt
+                | Effect::AuthoriseClaim
                 | Effect::ClaimInvoice
                 | Effect::ReleaseInvoice { .. } => {}
             }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ailayer_platform::convert::network_from_proto;
 use ailayer_platform::error::Failure;
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_seal::PublicKey;
 
 use super::{Answer, Gateway};
 use crate::domain::order::{EmbedInput, Order};
@@ -38,11 +39,19 @@ fn order(request: pb::CreateQuoteRequest) -> Result<Order, Failure> {
     let Some(pb::create_quote_request::Task::Embed(embed)) = request.task else {
         return Err(Failure::invalid_field("task", "must say what to do"));
     };
+    let sealed_to = match request.sealed_to.as_slice() {
+        [] => None,
+        bytes => Some(
+            PublicKey::try_from(bytes)
+                .map_err(|error| Failure::invalid_field("sealed_to", error.to_string()))?,
+        ),
+    };
     Ok(Order {
         request_id,
         model_name: request.model_name,
         model_version: request.model_version,
         input: EmbedInput { texts: embed.texts, truncate: embed.truncate },
         network,
+        sealed_to,
     })
 }

@@ -1,10 +1,10 @@
-//! `GetResult`: the answer of a settled job, checked against its digest once more.
+//! `GetResult`: the answer of a settled job, or the ciphertext of a sealed one, checked against its digest once more.
 
 use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_receipt::answer::Answer as JobAnswer;
 
 use super::{Answer, Gateway};
-use crate::domain::answer::Answer as JobAnswer;
 use crate::domain::job::State;
 use crate::error::JobError;
 use crate::store::{JobRecord, jobs};
@@ -14,6 +14,9 @@ pub(super) async fn get_result(
     request: pb::GetResultRequest,
 ) -> Answer<pb::GetResultResponse> {
     let record = gateway.open(request.key).await?;
+    if record.sealed_to.is_some() {
+        return Ok(sealed(gateway, &record).await?);
+    }
     if record.job.state != State::Settled {
         return Err(JobError::ResultNotReady(record.job.state).into());
     }
@@ -21,6 +24,25 @@ pub(super) async fn get_result(
     Ok(pb::GetResultResponse {
         output_digest: output_digest.to_vec(),
         result: Some(pb::get_result_response::Result::Embed(embed)),
+    })
+}
+
+/// The ciphertext of a sealed job, from the moment its receipt is in the log.
+async fn sealed(gateway: &Gateway, record: &JobRecord) -> Result<pb::GetResultResponse, JobError> {
+    let is_logged = record.leaf_index.is_some();
+    let is_there =
+        matches!(record.job.state, State::Completed | State::Taking | State::Settled | State::Lost);
+    let digests = record.sealed_digest.zip(record.output_digest).filter(|_| is_logged && is_there);
+    let (sealed_digest, output_digest) = digests.ok_or(JobError::ResultNotReady(record.job.state))?;
+    let ciphertext = jobs::output(gateway.jobs.store().pool(), record.job_id).await?;
+    let ciphertext = ciphertext.ok_or(JobError::ResultErased)?;
+    if Digest::sha256(&ciphertext) != sealed_digest {
+        let what = "the stored ciphertext has another digest than its receipt".to_owned();
+        return Err(JobError::Verification { job_id: record.job_id, what });
+    }
+    Ok(pb::GetResultResponse {
+        output_digest: output_digest.to_vec(),
+        result: Some(pb::get_result_response::Result::Sealed(ciphertext)),
     })
 }
 

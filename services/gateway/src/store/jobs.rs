@@ -2,6 +2,7 @@
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, RequestId, UnixMs};
 use ailayer_receipt::statement::Model;
+use ailayer_seal::PublicKey;
 use ailayer_store::{Store, StoreError, Tx};
 use sqlx::{PgPool, Row as _};
 
@@ -41,6 +42,8 @@ pub struct NewJob {
     pub invoice_expiry_s: u32,
     /// Who asked, if the network tells.
     pub payer: Option<Payer>,
+    /// The buyer's key, if the answer is to be sealed to it.
+    pub sealed_to: Option<PublicKey>,
 }
 
 /// Inserts a QUOTED job. False if its request id is taken: look it up. Durable when this returns.
@@ -49,8 +52,8 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms,
-            invoice_expiry_s, payer, state, updated_unix_ms, wake_unix_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'QUOTED', $13, $14)
+            invoice_expiry_s, payer, sealed_to, state, updated_unix_ms, wake_unix_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'QUOTED', $13, $14)
          on conflict (request_id) where account_id is null do nothing",
     )
     .bind(new.job_id.uuid())
@@ -69,6 +72,7 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     .bind(to_bigint(new.expiry.0))
     .bind(i32::try_from(new.invoice_expiry_s).unwrap_or(i32::MAX))
     .bind(new.payer.map(|payer| payer.bytes().to_vec()))
+    .bind(new.sealed_to.map(|key| key.as_bytes().to_vec()))
     .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 0 {

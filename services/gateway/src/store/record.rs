@@ -2,6 +2,7 @@
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::statement::Model;
+use ailayer_seal::PublicKey;
 use ailayer_store::StoreError;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::{corrupt, from_bigint};
 use crate::domain::api_key::KeyId;
-use crate::domain::job::{Hold, Job};
+use crate::domain::job::{Hold, Job, Seal};
 use crate::domain::ledger::CustomerId;
 use crate::domain::price::Price;
 
@@ -21,6 +22,7 @@ macro_rules! job_columns {
          updated_unix_ms, bolt11, payment_hash, held_amount_msat, claim_deadline_height, accepted_unix_ms, attempt,
          started_unix_ms, output_digest, receipt, completed_unix_ms, leaf_index, release_reason, closing,
          closing_leaf_index, erased_unix_ms, rail, account_id, key_id, per_call_msat, per_token_msat, charge_msat,
+         sealed_to, sealed_digest, appended_unix_ms, acknowledged_unix_ms,
          unix_ms() as now_unix_ms"
     };
 }
@@ -79,7 +81,11 @@ pub struct JobRecord {
     pub output_digest: Option<Digest>,
     /// The exact text of the signed receipt, from COMPLETED on.
     pub receipt: Option<String>,
-    /// The receipt's index in the log, from TAKING on.
+    /// The buyer's key, if the answer is sealed to it.
+    pub sealed_to: Option<PublicKey>,
+    /// SHA-256 of the ciphertext that is stored in place of the answer, from COMPLETED on.
+    pub sealed_digest: Option<Digest>,
+    /// The receipt's index in the log, from TAKING on; of a sealed job as soon as it is known.
     pub leaf_index: Option<u64>,
     /// The exact text of the signed closing entry.
     pub closing: Option<String>,
@@ -123,6 +129,8 @@ impl JobRecord {
             started_at: time(row, "started_unix_ms")?,
             output_digest: optional_digest(row, "output_digest")?,
             receipt: row.try_get("receipt")?,
+            sealed_to: read_sealed_to(row)?,
+            sealed_digest: optional_digest(row, "sealed_digest")?,
             leaf_index: unsigned(row, "leaf_index")?,
             closing: row.try_get("closing")?,
             closing_leaf_index: unsigned(row, "closing_leaf_index")?,
@@ -150,7 +158,20 @@ fn read_job(row: &PgRow) -> Result<Job, StoreError> {
         release_reason: release_reason
             .map(|word| word.parse().map_err(|error| corrupt("release_reason")(&error)))
             .transpose()?,
+        seal: read_seal(row)?,
     })
+}
+
+fn read_seal(row: &PgRow) -> Result<Option<Seal>, StoreError> {
+    let (appended_at, acknowledged_at) = (time(row, "appended_unix_ms")?, time(row, "acknowledged_unix_ms")?);
+    Ok(read_sealed_to(row)?.map(|_| Seal { appended_at, acknowledged_at }))
+}
+
+fn read_sealed_to(row: &PgRow) -> Result<Option<PublicKey>, StoreError> {
+    let bytes: Option<Vec<u8>> = row.try_get("sealed_to")?;
+    bytes
+        .map(|bytes| PublicKey::try_from(bytes.as_slice()).map_err(|error| corrupt("sealed_to")(&error)))
+        .transpose()
 }
 
 fn read_hold(row: &PgRow) -> Result<Option<Hold>, StoreError> {

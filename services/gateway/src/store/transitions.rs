@@ -17,7 +17,7 @@ use crate::domain::release::ReleaseReason;
 pub struct Facts {
     /// Row 6.
     pub answer: Option<StoredAnswer>,
-    /// Row 7: the receipt's index.
+    /// Row 7: the receipt's index, written with row 8; of a sealed job by itself.
     pub leaf_index: Option<u64>,
     /// Row 11: what was taken.
     pub taken: Option<AmountMsat>,
@@ -28,10 +28,12 @@ pub struct Facts {
 /// An answer and its receipt.
 #[derive(Debug, Clone)]
 pub struct StoredAnswer {
-    /// The answer's stored form.
+    /// The answer's byte form; of a sealed job its ciphertext.
     pub output: Vec<u8>,
-    /// Its canonical digest.
+    /// The answer's canonical digest.
     pub output_digest: Digest,
+    /// SHA-256 of the ciphertext, of a sealed job.
+    pub sealed_digest: Option<Digest>,
     /// The exact text of the signed receipt.
     pub receipt: String,
 }
@@ -56,6 +58,7 @@ pub fn after(before: &JobRecord, transition: &Transition, facts: &Facts) -> JobR
         started_at: transition.attempt.map(|_| before.now).or(before.started_at),
         output_digest: answer.map(|answer| answer.output_digest).or(before.output_digest),
         receipt: answer.map(|answer| answer.receipt.clone()).or_else(|| before.receipt.clone()),
+        sealed_digest: answer.and_then(|answer| answer.sealed_digest).or(before.sealed_digest),
         leaf_index: facts.leaf_index.or(before.leaf_index),
         closing: facts.closing.clone().or_else(|| before.closing.clone()),
         updated_at: before.now,
@@ -111,6 +114,8 @@ const WRITE: &str = "with
             output = coalesce(new.output, jobs.output), output_digest = new.output_digest,
             receipt = coalesce(new.receipt, jobs.receipt), leaf_index = new.leaf,
             taken_msat = coalesce(new.taken, jobs.taken_msat), closing = new.closing, charge_msat = new.charge,
+            sealed_digest = new.sealed_digest, appended_unix_ms = new.appended,
+            acknowledged_unix_ms = new.acknowledged,
             input = case when new.state in ('RELEASING', 'FAILED', 'CANCELED', 'EXPIRED') then null
                          else jobs.input end,
             payer = case when new.wake is null then null else jobs.payer end,
@@ -118,9 +123,11 @@ const WRITE: &str = "with
             lease_until_unix_ms = case when new.wake is null then null else jobs.lease_until_unix_ms end
         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
-            $15::bytea[], $16::bytea[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::bigint[])
+            $15::bytea[], $16::bytea[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::bigint[],
+            $22::bytea[], $23::bigint[], $24::bigint[])
             as new (job_id, was_state, was_version, state, version, updated, wake, attempt, held, deadline, accepted,
-                started, completed, reason, output, output_digest, receipt, leaf, taken, closing, charge)
+                started, completed, reason, output, output_digest, receipt, leaf, taken, closing, charge,
+                sealed_digest, appended, acknowledged)
         where jobs.job_id = new.job_id and jobs.state = new.was_state and jobs.version = new.was_version
         returning jobs.job_id, jobs.version, jobs.state, jobs.attempt, jobs.release_reason, jobs.updated_unix_ms),
     history as (
@@ -168,6 +175,11 @@ pub async fn write_in_tx(tx: &mut Tx, changes: &[Change<'_>]) -> Result<usize, S
         .bind(optional(|it| it.facts.taken.map(AmountMsat::to_i64)))
         .bind(changes.iter().map(|it| it.after.closing.as_deref()).collect::<Vec<_>>())
         .bind(optional(|it| it.after.job.charge.map(AmountMsat::to_i64)))
+        .bind(
+            changes.iter().map(|it| it.after.sealed_digest.map(|digest| digest.to_vec())).collect::<Vec<_>>(),
+        )
+        .bind(optional(|it| it.after.job.seal.and_then(|seal| seal.appended_at).map(ms)))
+        .bind(optional(|it| it.after.job.seal.and_then(|seal| seal.acknowledged_at).map(ms)))
         .fetch_one(&mut **tx)
         .await?;
     let written: i64 = row.try_get(0)?;

@@ -21,6 +21,7 @@ mod prepaid;
 mod receipts;
 mod replicas;
 mod retention;
+mod sealed;
 mod settlement;
 mod watching;
 mod world;

@@ -22,6 +22,7 @@ use ailayer_platform::health::Health;
 use ailayer_platform::tasks::{Shutdown, Tasks};
 use ailayer_primitives::{AmountMsat, JobId, Network};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_seal::PublicKey;
 use ailayer_store::{Store, StoreConfig, StoreError};
 use pb::gateway_service_server::GatewayService as _;
 use tokio::runtime::{Handle, Runtime};
@@ -66,7 +67,12 @@ pub fn settings() -> Settings {
             expiry: Duration::from_secs(600),
             limits: OrderLimits { max_items: 8, max_text_bytes: 2048, max_input_bytes: 8192 },
         },
-        rules: Rules { run_limit_ms: 30_000, append_timeout_ms: 20_000, claim_margin_blocks: 2 },
+        rules: Rules {
+            run_limit_ms: 30_000,
+            append_timeout_ms: 20_000,
+            acknowledge_timeout_ms: 20_000,
+            claim_margin_blocks: 2,
+        },
         lease: LEASE,
         claim_again: Duration::from_millis(200),
         result_retention: Duration::from_secs(3600),
@@ -299,6 +305,12 @@ impl Process {
         self.on_runtime(call).await.map(tonic::Response::into_inner)
     }
 
+    pub async fn acknowledge(&self, key: pb::JobKey, sealed_digest: &[u8]) -> Result<pb::Job, Status> {
+        let request = pb::AcknowledgeResultRequest { key: Some(key), sealed_digest: sealed_digest.to_vec() };
+        let call = |gateway: Gateway| async move { gateway.acknowledge_result(Request::new(request)).await };
+        self.on_runtime(call).await.map(|answer| answer.into_inner().job.unwrap())
+    }
+
     pub async fn receipt(&self, key: pb::JobKey) -> Result<pb::GetReceiptResponse, Status> {
         let request = pb::GetReceiptRequest { key: Some(key) };
         let call = |gateway: Gateway| async move { gateway.get_receipt(Request::new(request)).await };
@@ -406,7 +418,13 @@ pub fn order(texts: &[&str]) -> pb::CreateQuoteRequest {
         model_version: String::new(),
         task: Some(pb::create_quote_request::Task::Embed(pb::EmbedTask { texts, truncate: false })),
         network: ailayer_proto::ailayer::common::v1::Network::Regtest as i32,
+        sealed_to: Vec::new(),
     }
+}
+
+/// An order for an answer that is sealed to this key.
+pub fn sealed_order(texts: &[&str], sealed_to: &PublicKey) -> pb::CreateQuoteRequest {
+    pb::CreateQuoteRequest { sealed_to: sealed_to.as_bytes().to_vec(), ..order(texts) }
 }
 
 pub fn reason(status: &Status) -> ErrorReason {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_platform::{clock, crash};
-use ailayer_primitives::{AmountMsat, PaymentHash, UnixS};
+use ailayer_primitives::{AmountMsat, JobId, PaymentHash, UnixS};
+use ailayer_seal::{ResultKey, SharedSecret};
 use ailayer_store::StoreError;
 use ailayer_store::event_log::Signal;
 
@@ -103,6 +104,19 @@ impl Holds {
         let step = self.step(id, None, None, |_| Input::RequestClaim { tip: status.tip.height }).await?;
         self.tell(&step).await;
         Ok(step.invoice)
+    }
+
+    /// The key that seals the answer to a job, from its invoice's preimage, which cannot be found from it. The job's id is the
+    /// invoice's. Nothing is written.
+    ///
+    /// # Errors
+    /// `Hold` unless money is locked and neither taken nor given back: before there is nothing to seal, behind it was sealed.
+    pub async fn seal_key(&self, id: InvoiceId, shared: &SharedSecret) -> Result<ResultKey, ServiceError> {
+        let invoice = self.find(id).await?;
+        if invoice.state != HoldState::Accepted {
+            return Err(Refused::InvalidState(invoice.state).into());
+        }
+        Ok(ResultKey::derive(&self.secret.preimage(id), shared, JobId::new(id.uuid())))
     }
 
     /// Gives the money back, or withdraws the invoice. On `Ok` the release is durable: nothing can claim any more.

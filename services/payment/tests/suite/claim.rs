@@ -1,9 +1,11 @@
 //! Money that is taken.
 
 use ailayer_platform::error::ErrorReason;
-use ailayer_primitives::Digest;
+use ailayer_primitives::{Digest, Preimage};
 use ailayer_proto::ailayer::payment::v1::HoldInvoiceState as State;
+use ailayer_seal::{ResultKey, SharedSecret};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::nodes::{PRICE_MSAT, money_back, money_taken, pay};
 use crate::running::{assert_reason, request};
@@ -33,6 +35,42 @@ fn an_accepted_hold_is_claimed_and_the_payer_has_the_proof() {
         let repeated = world.try_create(&wanted).await.unwrap();
         assert_eq!((repeated.state(), repeated.bolt11), (State::Claimed, open.bolt11));
         assert_eq!(world.states_in_log(&open.invoice_id).await, [State::Accepted, State::Claimed]);
+    });
+}
+
+/// The payer, once paid, finds the key that sealed the answer; the service gave it out without its preimage.
+#[test]
+fn the_key_of_a_sealed_answer_comes_with_the_preimage() {
+    shared(async |world| {
+        let shared_secret = SharedSecret::new(Zeroizing::new([9; 32]));
+        let accepted = world.accepted().await;
+        let id = accepted.invoice_id.as_str();
+        let key = world.seal_key(id, &[9; 32]).await.unwrap();
+        assert_eq!(world.seal_key(id, &[9; 32]).await.unwrap(), key, "changes nothing");
+        assert_ne!(world.seal_key(id, &[8; 32]).await.unwrap(), key);
+        world.claim(id).await.unwrap();
+        let preimage = money_taken(&world.payer, &accepted.bolt11).await;
+        let derived = ResultKey::derive(&Preimage::new(preimage), &shared_secret, id.parse().unwrap());
+        assert_eq!(key, derived.expose());
+        assert_ne!(key, preimage);
+        assert_reason(world.seal_key(id, &[9; 32]).await, ErrorReason::InvalidState);
+    });
+}
+
+#[test]
+fn nothing_is_sealed_without_locked_money() {
+    shared(async |world| {
+        let open = world.create(PRICE_MSAT).await;
+        assert_reason(world.seal_key(&open.invoice_id, &[9; 32]).await, ErrorReason::InvalidState);
+        let accepted = world.accepted().await;
+        for wrong in [vec![], vec![9; 31], vec![9; 33], vec![0; 32]] {
+            assert_reason(world.seal_key(&accepted.invoice_id, &wrong).await, ErrorReason::InvalidField);
+        }
+        world.release(&accepted.invoice_id, "canceled").await.unwrap();
+        assert_reason(world.seal_key(&accepted.invoice_id, &[9; 32]).await, ErrorReason::InvalidState);
+        let unknown = Uuid::new_v4().to_string();
+        assert_reason(world.seal_key(&unknown, &[9; 32]).await, ErrorReason::InvoiceNotFound);
+        assert_reason(world.seal_key("not an id", &[9; 32]).await, ErrorReason::InvalidField);
     });
 }
 

@@ -67,6 +67,12 @@ impl Running {
         Ok(self.api.claim_hold_invoice(Request::new(request)).await?.into_inner().invoice.unwrap())
     }
 
+    pub async fn seal_key(&self, id: &str, shared_secret: &[u8]) -> Result<Vec<u8>, Status> {
+        let (invoice_id, shared_secret) = (id.to_owned(), shared_secret.to_vec());
+        let request = pb::DeriveSealKeyRequest { invoice_id, shared_secret };
+        Ok(self.api.derive_seal_key(Request::new(request)).await?.into_inner().seal_key)
+    }
+
     pub async fn release(&self, id: &str, reason: &str) -> Result<pb::HoldInvoice, Status> {
         let request = pb::ReleaseHoldInvoiceRequest { invoice_id: id.to_owned(), reason: reason.to_owned() };
         Ok(self.api.release_hold_invoice(Request::new(request)).await?.into_inner().invoice.unwrap())

@@ -10,7 +10,7 @@ use ailayer_bench::statistics::slope;
 use ailayer_bench::usage::Of;
 use anyhow::Context as _;
 
-use super::{Ground, DEBITS_IN_FLIGHT};
+use super::{DEBITS_IN_FLIGHT, Ground};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;

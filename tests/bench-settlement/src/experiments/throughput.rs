@@ -5,7 +5,7 @@ use ailayer_bench::rounds::{Round, any_noisy, median_of, ratios, rounds};
 use ailayer_bench::run::ArmRun;
 use ailayer_bench::usage::Of;
 
-use super::{Ground, DEBITS_IN_FLIGHT};
+use super::{DEBITS_IN_FLIGHT, Ground};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;

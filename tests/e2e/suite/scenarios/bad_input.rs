@@ -83,6 +83,7 @@ async fn malformed_messages(stage: &Stage) -> anyhow::Result<()> {
         model_version: String::new(),
         task: Some(embed),
         network: WireNetwork::Regtest.into(),
+        sealed_to: Vec::new(),
     };
     use ErrorReason::{InvalidField, WrongNetwork};
     let with = |change: fn(&mut pb::CreateQuoteRequest)| {
@@ -97,6 +98,10 @@ async fn malformed_messages(stage: &Stage) -> anyhow::Result<()> {
         ("no task", "task", with(|it| it.task = None)),
         ("no network", "network", with(|it| it.network = 0)),
         ("a network that does not exist", "network", with(|it| it.network = 77)),
+        ("a sealing key of one byte", "sealed_to", with(|it| it.sealed_to = vec![1])),
+        ("a sealing key of 33 bytes", "sealed_to", with(|it| it.sealed_to = vec![9; 33])),
+        ("a sealing key of 100 kB", "sealed_to", with(|it| it.sealed_to = vec![9; 100_000])),
+        ("a sealing key of low order", "sealed_to", with(|it| it.sealed_to = vec![0; 32])),
         ("a name with a line break", "model_name", with(|it| it.model_name = "a\nb".to_owned())),
         ("a name of 100 kB", "model_name", with(|it| it.model_name = "a".repeat(100_000))),
     ];

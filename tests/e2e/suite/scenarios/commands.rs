@@ -66,6 +66,7 @@ async fn strangers_and_operators() -> anyhow::Result<()> {
     })
     .await
     .with_context(|| collector.shown())?;
+    ground.buy_sealed().await?;
     ground.look_around().await?;
     ground.open_a_channel().await?;
     ground.network.model_serving.kill9().await?;
@@ -149,6 +150,47 @@ impl Ground {
         let refused = self.ailayer(&pins).await?;
         ensure!(refused.code == Some(NOT_VERIFIED), "an altered answer: {refused:?}");
         ensure!(refused.stderr.contains("output_digest"), "{refused:?}");
+        Ok(())
+    }
+
+    /// The same with a sealed answer; then its opening is lost and done again, with the seller and without.
+    async fn buy_sealed(&self) -> anyhow::Result<()> {
+        let out = tempfile::tempdir()?;
+        let folder = out.path().to_string_lossy().into_owned();
+        let order = ["--json", "buy", "--sealed", TEXT, "--max-price-msat", "100000", "--out", &folder];
+        let order = [&order[..], &["--wait-anchor", "2m"]].concat();
+        let bought = tokio::select! {
+            done = self.ailayer(&order) => done?,
+            failed = self.mine_on() => return failed,
+        };
+        ensure!(bought.code == Some(0), "{bought:?}");
+        let told: Value = serde_json::from_str(&bought.stdout)?;
+        let job_id = told.get("job_id").and_then(Value::as_str).context("no job_id")?;
+        let file = |end: &str| format!("{folder}/{job_id}.{end}");
+        let [answer, sealed, job] = ["answer.json", "sealed", "job.json"].map(file);
+        let pins = ["verify", &file("bundle.json"), "--answer", &answer, "--sealed", &sealed];
+        let verified = self.ailayer(&pins).await?;
+        ensure!(verified.code == Some(0), "{verified:?}");
+        ensure!(verified.stdout.contains("sealed digest is that of the given ciphertext"), "{verified:?}");
+        ensure!(verified.stdout.contains("sealed       to x25519:"), "{verified:?}");
+
+        let first = std::fs::read(&answer)?;
+        // As a buyer finds it who died between acknowledging and opening.
+        std::fs::remove_file(&answer)?;
+        let mut elsewhere: Value = serde_json::from_slice(&std::fs::read(&job)?)?;
+        *elsewhere.get_mut("gateway").context("no gateway")? = "http://127.0.0.1:1".into();
+        let alone = file("alone.job.json");
+        std::fs::write(&alone, elsewhere.to_string())?;
+        let opened = self.ailayer(&["fetch", &alone]).await?;
+        ensure!(opened.code == Some(0), "without the seller: {opened:?}");
+        ensure!(std::fs::read(&answer)? == first, "another answer was opened");
+
+        for lost in [&answer, &sealed] {
+            std::fs::remove_file(lost)?;
+        }
+        let fetched = self.ailayer(&["fetch", &job]).await?;
+        ensure!(fetched.code == Some(0), "with the seller: {fetched:?}");
+        ensure!(std::fs::read(&answer)? == first, "another answer was fetched");
         Ok(())
     }
 

@@ -30,6 +30,8 @@ enum On {
     Quote,
     /// While a paid job runs: it must go on.
     Payment,
+    /// While a sealed answer is delivered and acknowledged: it must go on.
+    Sealed,
     /// While a job that was paid is given up.
     Cancellation,
     /// While the log is anchored in a block.
@@ -42,7 +44,7 @@ enum On {
     Charge,
 }
 
-const POINTS: [(Service, On, &str); 34] = [
+const POINTS: [(Service, On, &str); 36] = [
     (Service::Gateway, On::Quote, "gateway.g1.quoted"),
     (Service::Payment, On::Quote, "payment.p2.intent"),
     (Service::Payment, On::Quote, "payment.p2.open"),
@@ -53,6 +55,8 @@ const POINTS: [(Service, On, &str); 34] = [
     (Service::Gateway, On::Payment, "gateway.g6.completed"),
     (Service::Audit, On::Payment, "audit.a7.appended"),
     (Service::Gateway, On::Payment, "gateway.a7.appended"),
+    (Service::Gateway, On::Sealed, "gateway.g7.append_noted"),
+    (Service::Gateway, On::Sealed, ACKNOWLEDGED),
     (Service::Gateway, On::Payment, "gateway.g8.taking"),
     (Service::Payment, On::Payment, "payment.p9.claim_requested"),
     (Service::Payment, On::Payment, "payment.p9.after_claim_call"),
@@ -78,6 +82,9 @@ const POINTS: [(Service, On, &str); 34] = [
     (Service::Gateway, On::Charge, "gateway.g11.settled"),
     (Service::Gateway, On::Charge, "gateway.a12.closed"),
 ];
+
+/// Behind it the buyer's turn is over.
+const ACKNOWLEDGED: &str = "gateway.g7.acknowledged";
 
 /// What a customer puts on the account.
 const DEPOSIT_MSAT: u64 = 20_000;
@@ -139,6 +146,7 @@ async fn crash(stage: &Stage, service: Service, on: On, point: &str) -> anyhow::
     match on {
         On::Quote => while_quoting(stage, service, point).await,
         On::Payment => while_paid(stage, service, point).await,
+        On::Sealed => while_sealed(stage, service, point).await,
         On::Cancellation => while_giving_up(stage, service, point).await,
         On::Anchor => while_anchoring(stage, service, point).await,
         On::DepositRequest => while_asking_for_a_deposit(stage, service, point).await,
@@ -171,6 +179,27 @@ async fn while_paid(stage: &Stage, service: Service, point: &str) -> anyhow::Res
     stage.restart(service).await?;
     if !stage.buyer.has_channel() {
         return closed_channel(stage, &deal, point, JobState::Settled).await;
+    }
+    stage.expect_settled(&deal).await.map(drop)
+}
+
+/// The buyer acknowledges once, before the crash or behind it; the answer then settles and opens.
+async fn while_sealed(stage: &Stage, service: Service, point: &str) -> anyhow::Result<()> {
+    stage.arm(service, point).await?;
+    let deal = stage.quote_sealed().await?;
+    stage.pay(&deal).await?;
+    if point == ACKNOWLEDGED {
+        // Its answer dies with the gateway, and is not asked for again.
+        let acknowledging = stage.acknowledge(&deal);
+        let (acknowledged, crashed) =
+            tokio::join!(acknowledging, stage.wait_for_crash(service, TO_THE_POINT));
+        crashed?;
+        ensure!(acknowledged.is_err(), "it was answered although {point} comes before its answer");
+        stage.restart(service).await?;
+    } else {
+        stage.wait_for_crash(service, TO_THE_POINT).await?;
+        stage.restart(service).await?;
+        stage.acknowledge(&deal).await?;
     }
     stage.expect_settled(&deal).await.map(drop)
 }

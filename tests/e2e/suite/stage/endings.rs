@@ -6,10 +6,11 @@ use std::time::Duration;
 use ailayer_client::ErrorReason;
 use ailayer_client::gateway::{Answer, Job, JobState};
 use ailayer_client::payment::HoldInvoiceState;
-use ailayer_client::purchase::{check_answer, check_receipt};
+use ailayer_client::purchase::{check_answer, check_receipt, open_sealed};
 use ailayer_payer::{Payer, PaymentOutcome};
 use ailayer_primitives::{PaymentHash, Preimage};
 use ailayer_receipt::{Closing, Envelope, Outcome, Receipt};
+use ailayer_seal::{ResultKey, SecretKey};
 use anyhow::{Context as _, bail, ensure};
 
 use super::purchase::Deal;
@@ -142,8 +143,14 @@ impl Stage {
         ensure!(job.price == deal.purchase.quote.price_msat, "the job's price has changed to {}", job.price);
         let status =
             wait::answered(PATIENCE, || self.gateway.receipt(deal.key())).await.context("receipt")?;
-        let answer = wait::answered(PATIENCE, || self.gateway.result(deal.key())).await.context("answer")?;
-        let receipt = check_answer(&deal.purchase, &status.receipt, &answer)?;
+        let (receipt, answer) = match &deal.seal {
+            Some(secret) => self.open(deal, secret, &status.receipt).await.context("sealed answer")?,
+            None => {
+                let answer = wait::answered(PATIENCE, || self.gateway.result(deal.key())).await;
+                let answer = answer.context("answer")?;
+                (check_answer(&deal.purchase, &status.receipt, &answer)?, answer)
+            }
+        };
         ensure!(receipt.price_msat == deal.purchase.quote.price_msat, "the receipt is about another price");
         ensure!(answer.rows.len() == deal.order.texts.len(), "another number of rows than texts");
         self.check_closing(deal, Outcome::Settled, deal.price_msat()).await?;
@@ -151,6 +158,35 @@ impl Stage {
         let price = i64::try_from(deal.price_msat())?;
         self.check_postings(deal, &[("asset:lightning", price), ("revenue:inference", -price)]).await?;
         Ok(Settled { job, receipt, answer })
+    }
+
+    /// Opens a sealed answer with what the buyer's own node knows.
+    async fn open(
+        &self,
+        deal: &Deal,
+        secret: &SecretKey,
+        receipt: &str,
+    ) -> anyhow::Result<(Receipt, Answer)> {
+        let ciphertext = wait::answered(PATIENCE, || self.gateway.sealed_result(deal.key())).await?;
+        let preimage = self.preimage(deal)?;
+        if let Some(seal) = deal.purchase.quote.seal {
+            let shared = secret.agree(&seal.gateway_key);
+            let key = ResultKey::derive(&preimage, &shared, deal.key().job_id);
+            for (what, bytes) in [("shared secret", shared.expose()), ("result key", key.expose())] {
+                self.keep_secret(format!("{what} of job {}", deal.key().job_id), hex::encode(bytes));
+                // As a message is printed by careless code.
+                self.keep_secret(format!("{what} of job {}", deal.key().job_id), format!("{bytes:?}"));
+            }
+        }
+        Ok(open_sealed(&deal.purchase, receipt, &ciphertext, secret, &preimage)?)
+    }
+
+    /// The proof of payment, as the buyer's own node knows it.
+    pub fn preimage(&self, deal: &Deal) -> anyhow::Result<Preimage> {
+        match self.buyer.outcome(deal.purchase.payment_hash) {
+            Some(PaymentOutcome::Succeeded { preimage: Some(preimage), .. }) => Ok(Preimage::new(preimage)),
+            outcome => bail!("the buyer's node knows no preimage: {outcome:?}"),
+        }
     }
 
     async fn check_money_back(&self, deal: &Deal, job: &Job) -> anyhow::Result<()> {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use ailayer_client::gateway::{Job, JobKey, JobState, Offer, Order};
-use ailayer_client::purchase::{Purchase, Terms, check_offer};
+use ailayer_client::purchase::{Purchase, Terms, check_offer, check_sealed};
 use ailayer_payer::Payer;
 use ailayer_platform::clock;
-use ailayer_primitives::{AmountMsat, RequestId};
+use ailayer_primitives::{AmountMsat, Digest, RequestId};
+use ailayer_seal::SecretKey;
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{MAX_PRICE_MSAT, MODEL, PATIENCE, PRICE_PER_CALL_MSAT, PRICE_PER_TOKEN_MSAT, Stage, wait};
 
@@ -27,6 +29,8 @@ pub struct Deal {
     pub purchase: Purchase,
     /// What the buyer could send before.
     pub before_msat: u64,
+    /// The buyer's ephemeral secret, of a sealed answer.
+    pub seal: Option<SecretKey>,
 }
 
 impl Deal {
@@ -56,6 +60,7 @@ impl Stage {
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             truncate: false,
             network: self.seller.network,
+            sealed_to: None,
         }
     }
 
@@ -80,6 +85,34 @@ impl Stage {
         self.deal(order, offer).await
     }
 
+    /// A quote for one sentence, whose answer is to be sealed.
+    pub async fn quote_sealed(&self) -> anyhow::Result<Deal> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        bytes.iter_mut().zip(Uuid::new_v4().as_bytes()).for_each(|(to, from)| *to = *from);
+        let secret = SecretKey::new(&bytes);
+        let order = self.order(&["delivered first, paid second, read third"]);
+        let order = Order { sealed_to: Some(secret.public_key()), ..order };
+        Ok(Deal { seal: Some(secret), ..self.quote_for(order).await? })
+    }
+
+    /// Waits for the ciphertext of a paid job, and checks it as a buyer does before it is acknowledged.
+    pub async fn take_ciphertext(&self, deal: &Deal) -> anyhow::Result<Vec<u8>> {
+        let ciphertext = wait::found("the ciphertext", PATIENCE, || async {
+            Ok(self.gateway.sealed_result(deal.key()).await?)
+        })
+        .await?;
+        let receipt = wait::answered(PATIENCE, || self.gateway.receipt(deal.key())).await?.receipt;
+        check_sealed(&deal.purchase, &receipt, &ciphertext)?;
+        Ok(ciphertext)
+    }
+
+    /// Takes the ciphertext of a paid job and acknowledges it, once.
+    pub async fn acknowledge(&self, deal: &Deal) -> anyhow::Result<()> {
+        let digest = Digest::sha256(&self.take_ciphertext(deal).await?);
+        self.gateway.acknowledge_result(deal.key(), digest).await?;
+        Ok(())
+    }
+
     /// Checks an offer.
     pub async fn deal(&self, order: Order, offer: Offer) -> anyhow::Result<Deal> {
         self.keep_secret(format!("token of job {}", offer.key.job_id), hex::encode(offer.key.token.expose()));
@@ -88,7 +121,7 @@ impl Stage {
         ensure!(offer.price.msat() == expected, "the price is {} instead of {expected} msat", offer.price);
         ensure!(purchase.quote.price_msat == offer.price, "the signed price is another one");
         let before_msat = self.outbound_msat(&self.buyer).await?;
-        Ok(Deal { order, offer, purchase, before_msat })
+        Ok(Deal { order, offer, purchase, before_msat, seal: None })
     }
 
     /// What a payer can send.

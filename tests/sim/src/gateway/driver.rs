@@ -11,7 +11,7 @@ use super::writer::{Fit, Order, Outcome, Row};
 use crate::audit::{AppendError, Receipt, Statement};
 use crate::bugs::{Bug, decide};
 use crate::ledger::Submission;
-use crate::payment::CallError;
+use crate::payment::{CallError, Fault};
 use crate::serving::Served;
 use crate::store::{JobRow, Store};
 use crate::world::{LEASE_MS, RULES, Which, World};
@@ -215,14 +215,27 @@ fn look(world: &mut World, row: JobRow) -> Next {
             let tip = if row.job.rail == Rail::Hold { ask_tip(world) } else { None };
             Next::To(At::Begin { tip })
         }
-        State::Completed if world.are_claims_paused => Next::Rest(row.version, WHILE_PAUSED),
-        State::Completed => Next::To(At::Append(Box::new(row))),
+        State::Completed => deliver(world, row),
         State::Taking => Next::To(At::Claim { version: row.version }),
         State::Releasing => {
             let reason = row.job.release_reason.unwrap_or(ReleaseReason::Canceled);
             Next::To(At::Release { version: row.version, reason })
         }
         State::Settled | State::Lost | State::Failed | State::Canceled | State::Expired => Next::Done,
+    }
+}
+
+/// `deliver`: the buyer's turn, or ours.
+fn deliver(world: &World, row: JobRow) -> Next {
+    if let Some(until) = row.job.acknowledge_until(&context(world, None)) {
+        return Next::Rest(row.version, until.0.saturating_sub(world.now.0).saturating_add(1));
+    }
+    if world.are_claims_paused {
+        return Next::Rest(row.version, WHILE_PAUSED);
+    }
+    match row.leaf_index {
+        Some(leaf_index) => Next::To(At::AskTip { leaf_index, rail: row.job.rail }),
+        None => Next::To(At::Append(Box::new(row))),
     }
 }
 
@@ -300,6 +313,9 @@ fn attempt(world: &mut World, running: Box<JobRow>) -> Next {
     if version != Some(running.version) && world.rng.chance(50) {
         return Next::Again;
     }
+    if running.job.seal.is_some() && !has_seal_key(world, running.job_id) {
+        return Next::Retry;
+    }
     let attempt = running.job.attempt;
     let exact = running.job.rail == Rail::Hold;
     match world.serving.embed(running.tokens, exact, world.storm.serving, &mut world.rng) {
@@ -313,6 +329,13 @@ fn attempt(world: &mut World, running: Box<JobRow>) -> Next {
         Served::Failed(reason) => Next::To(At::Fail { attempt, reason }),
         Served::Hangs => Next::To(At::Model(running)),
     }
+}
+
+/// `result_key`: asked for before the model.
+fn has_seal_key(world: &mut World, job_id: JobId) -> bool {
+    let is_accepted =
+        world.payment.rows.get(&job_id.uuid()).is_some_and(|row| row.state == HoldState::Accepted);
+    is_accepted && !world.payment.is_down && world.payment_fault() == Fault::Fine
 }
 
 /// `charge`: the exact price that was held, or what was used, at most the cap.

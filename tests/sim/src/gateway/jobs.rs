@@ -145,6 +145,7 @@ pub fn plan(
             // Calls: made by the driver, which finds them by the job's state.
             Effect::RunModel { .. }
             | Effect::AppendReceipt
+            | Effect::AuthoriseClaim
             | Effect::ClaimInvoice
             | Effect::ReleaseInvoice { .. } => {}
         }

@@ -1,6 +1,6 @@
 //! Mirrors `quotes.rs`: rows 1 and 2, for a buyer without an account.
 
-use ailayer_gateway::domain::job::{Job, Rail, State};
+use ailayer_gateway::domain::job::{Job, Rail, Seal, State};
 use ailayer_gateway::domain::price::Price;
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, UnixMs};
@@ -33,6 +33,11 @@ pub enum At {
 pub fn price() -> Price {
     let msat = |amount| AmountMsat::try_new(amount).unwrap_or(AmountMsat::ZERO);
     Price { per_call: msat(1000), per_token: msat(10) }
+}
+
+/// Whether the answer is to be sealed: a part of what is asked.
+const fn asks_for_a_seal(body: u64) -> bool {
+    body.is_multiple_of(3)
 }
 
 /// One write or call; none when the buyer has an answer.
@@ -109,6 +114,7 @@ fn look_up(world: &mut World, call: &QuoteCall) -> Result<At, Answer> {
         hold: None,
         completed_at: None,
         release_reason: None,
+        seal: asks_for_a_seal(call.body).then(Seal::default),
     };
     let new = JobRow {
         job_id: world.ids.job(),

@@ -51,6 +51,8 @@ fn no_history_breaks_a_rule() {
 fn assert_reaches_everything(seen: &Seen) {
     assert!(seen.hold.iter().all(|jobs| *jobs > 10), "some end is hardly reached: {seen:?}");
     assert!(seen.prepaid[0] > 10 && seen.prepaid[2] > 10, "some end is hardly reached: {seen:?}");
+    let sealed = [seen.acknowledged, seen.unacknowledged];
+    assert!(sealed.iter().all(|jobs| *jobs > 10), "sealed answers hardly occur: {seen:?}");
     let others = [seen.voided, seen.retried, seen.credited, seen.returned, seen.suspense];
     assert!(others.iter().all(|count| *count > 0), "something is never reached: {seen:?}");
 }

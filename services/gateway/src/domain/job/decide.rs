@@ -7,7 +7,8 @@ use crate::domain::release::ReleaseReason;
 
 impl Job {
     /// Decides what `input` does to this job. Never moves out of a terminal state, never releases from
-    /// TAKING, and authorises a claim only when the receipt is stored and logged.
+    /// TAKING, and authorises a claim only when the receipt is stored and
+    /// logged, and a sealed answer acknowledged.
     pub fn decide(&self, input: Input, context: &Context) -> Result<Transition, Refused> {
         if self.rail == Rail::Prepaid && input.is_of_payment() {
             // There is no invoice that such an event could be about.
@@ -28,6 +29,7 @@ impl Job {
             }
             Input::Answered { attempt, charge } => self.complete(attempt, charge, context),
             Input::ReceiptAppended => self.authorise_claim(context),
+            Input::Acknowledged => self.acknowledge(context),
             Input::AppendRefused => match self.state {
                 State::Completed => Ok(self.release(ReleaseReason::ReceiptFailed)),
                 state => Err(Refused::Stale(state)),
@@ -110,8 +112,8 @@ impl Job {
             State::Held | State::Running if self.run_time_is_over(context) => {
                 self.release(ReleaseReason::RunLimit)
             }
-            State::Completed if self.append_time_is_over(context) => {
-                self.release(ReleaseReason::AuditUnavailable)
+            State::Completed => {
+                self.delivery_is_over(context).map_or_else(|| self.stay(), |reason| self.release(reason))
             }
             _ => self.stay(),
         }
@@ -152,6 +154,7 @@ impl Job {
     fn authorise_claim(&self, context: &Context) -> Result<Transition, Refused> {
         match self.state {
             State::Completed if self.has_receipt() && self.rail == Rail::Prepaid => Ok(self.capture()),
+            State::Completed if self.has_receipt() && self.awaits_acknowledgement() => Ok(self.note_append()),
             State::Completed if self.has_receipt() => {
                 let tip = context.tip_height.ok_or(Refused::TipUnknown)?;
                 if !self.claim_is_safe(tip, context) {
@@ -212,7 +215,7 @@ impl Job {
         Transition { effects: vec![Effect::ReleaseInvoice { reason }], ..self.stay() }
     }
 
-    fn stay(&self) -> Transition {
+    pub(super) fn stay(&self) -> Transition {
         self.to(self.state)
     }
 
@@ -224,6 +227,7 @@ impl Job {
             hold: None,
             charge: None,
             release_reason: None,
+            mark: None,
             effects: Vec::new(),
         }
     }
@@ -239,11 +243,6 @@ impl Job {
     fn run_time_is_over(&self, context: &Context) -> bool {
         let Some(hold) = self.hold else { return true };
         context.now.0 >= hold.accepted_at.0.saturating_add(context.rules.run_limit_ms)
-    }
-
-    fn append_time_is_over(&self, context: &Context) -> bool {
-        let Some(completed_at) = self.completed_at else { return true };
-        context.now.0 >= completed_at.0.saturating_add(context.rules.append_timeout_ms)
     }
 
     /// `tip <= claim_deadline - margin`; always for money that has no deadline.

@@ -26,6 +26,8 @@ pub struct UnknownState(pub String);
 ///     +--> FAILED | CANCELED | EXPIRED   once the payment service has released the invoice
 /// ```
 ///
+/// A sealed answer waits in COMPLETED for its buyer: the drawing is in `seal.rs`.
+///
 /// Nothing releases from TAKING on: it is the point of no return, decided by one compare-and-set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {

@@ -4,10 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RULES: Rules = Rules { run_limit_ms: 60_000, append_timeout_ms: 10_000, claim_margin_blocks: 2 };
+mod sealed;
+
+const RULES: Rules = Rules {
+    run_limit_ms: 60_000,
+    append_timeout_ms: 10_000,
+    acknowledge_timeout_ms: 30_000,
+    claim_margin_blocks: 2,
+};
 const EXPIRY: UnixMs = UnixMs(600_000);
 const DEADLINE: u32 = 144;
-fn inputs() -> [Input; 15] {
+fn inputs() -> [Input; 16] {
     [
         Input::HoldAccepted(hold(1070, 1_000)),
         Input::HoldAccepted(hold(1069, 1_000)),
@@ -22,6 +29,7 @@ fn inputs() -> [Input; 15] {
         Input::AttemptFailed { attempt: 9, reason: ReleaseReason::ModelFailed },
         Input::Answered { attempt: 1, charge: amount(1070) },
         Input::ReceiptAppended,
+        Input::Acknowledged,
         Input::AppendRefused,
         Input::ReleaseConfirmed,
     ]
@@ -59,6 +67,7 @@ fn job(state: State) -> Job {
             State::Expired => Some(ReleaseReason::QuoteExpired),
             _ => None,
         },
+        seal: None,
     }
 }
 
@@ -67,7 +76,16 @@ fn stays(state: State, effects: Vec<Effect>) -> Result<Transition, Refused> {
 }
 
 fn moves(from: State, to: State, effects: Vec<Effect>) -> Result<Transition, Refused> {
-    Ok(Transition { from, to, attempt: None, hold: None, charge: None, release_reason: None, effects })
+    Ok(Transition {
+        from,
+        to,
+        attempt: None,
+        hold: None,
+        charge: None,
+        release_reason: None,
+        mark: None,
+        effects,
+    })
 }
 
 fn releases(from: State, reason: ReleaseReason) -> Result<Transition, Refused> {
@@ -126,6 +144,7 @@ fn expected(state: State, input: Input) -> Result<Transition, Refused> {
         (Input::ReceiptAppended, Completed) => moves(Completed, Taking, vec![Effect::ClaimInvoice]),
         (Input::ReceiptAppended, Taking) => stays(Taking, vec![]),
         (Input::ReceiptAppended, _) => Err(Refused::Stale(state)),
+        (Input::Acknowledged, _) => Err(Refused::NotSealed),
         (Input::AppendRefused, Completed) => releases(Completed, Why::ReceiptFailed),
         (Input::AppendRefused, _) => Err(Refused::Stale(state)),
         (
@@ -257,9 +276,10 @@ fn any_input() -> impl Strategy<Value = Input> {
 proptest! {
     #[test]
     fn no_history_breaks_an_invariant(
-        history in prop::collection::vec((any_input(), 0u64..30_000, prop::option::of(0u32..200)), 1..60)
+        history in prop::collection::vec((any_input(), 0u64..30_000, prop::option::of(0u32..200)), 1..60),
+        sealed: bool,
     ) {
-        let mut job = job(State::Quoted);
+        let mut job = Job { seal: sealed.then(Seal::default), ..job(State::Quoted) };
         let (mut now, mut settlements, mut write_offs, mut closings) = (0u64, 0, 0, 0);
         for (input, passed, tip) in history {
             now += passed;
@@ -274,6 +294,7 @@ proptest! {
                     }
                     Effect::ClaimInvoice => {
                         prop_assert!(job.has_receipt() && job.state == State::Completed);
+                        prop_assert!(!job.awaits_acknowledgement());
                         prop_assert!(tip.unwrap() + RULES.claim_margin_blocks <= DEADLINE);
                         prop_assert!(job.hold.unwrap().amount >= job.price);
                     }
@@ -282,6 +303,7 @@ proptest! {
                     Effect::AppendClosing { .. } => closings += 1,
                     Effect::RunModel { .. } => prop_assert!(job.state.is_releasable()),
                     Effect::AppendReceipt => prop_assert_eq!(transition.to, State::Completed),
+                    Effect::AuthoriseClaim => prop_assert!(sealed && transition.to == State::Completed),
                     Effect::Capture { .. } | Effect::Void => prop_assert!(false, "nothing is reserved"),
                 }
             }

@@ -13,6 +13,8 @@ pub struct Rules {
     pub run_limit_ms: u64,
     /// How long the log may take, from the moment the receipt was stored, milliseconds.
     pub append_timeout_ms: u64,
+    /// How long the buyer of a sealed answer may take to acknowledge it, from the moment it can be fetched, milliseconds.
+    pub acknowledge_timeout_ms: u64,
     /// Blocks that must remain before the claim deadline when the claim is authorised.
     pub claim_margin_blocks: u32,
 }
@@ -66,6 +68,8 @@ pub enum Input {
     },
     /// The audit log has sequenced the receipt.
     ReceiptAppended,
+    /// The buyer of a sealed answer has the ciphertext that the receipt names.
+    Acknowledged,
     /// The audit log refuses the receipt for good.
     AppendRefused,
     /// The payment service's row says that the invoice is released, or expired unpaid.
@@ -111,6 +115,8 @@ pub enum Effect {
     },
     /// Append the stored receipt to the audit log.
     AppendReceipt,
+    /// Ask for the tip, and authorise the claim of an acknowledged answer by it.
+    AuthoriseClaim,
     /// Ask the payment service to take the money.
     ClaimInvoice,
     /// Ask the payment service to give the money back, now and whenever more comes.
@@ -139,6 +145,15 @@ pub enum Effect {
     },
 }
 
+/// What is noted about a sealed job that stays in its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The receipt is in the log.
+    Appended,
+    /// The buyer has the ciphertext.
+    Acknowledged,
+}
+
 /// The answer to an input: the state to write and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
@@ -154,14 +169,16 @@ pub struct Transition {
     pub charge: Option<AmountMsat>,
     /// The reason to store, when the job starts to give money back.
     pub release_reason: Option<ReleaseReason>,
+    /// What to note, when a sealed answer comes a step further.
+    pub mark: Option<Mark>,
     /// What to do.
     pub effects: Vec<Effect>,
 }
 
 impl Transition {
-    /// True if a row must be written: the state moves, or another attempt begins.
+    /// True if a row must be written: the state moves, another attempt begins, or something is noted.
     pub fn is_change(&self) -> bool {
-        self.from != self.to || self.attempt.is_some()
+        self.from != self.to || self.attempt.is_some() || self.mark.is_some()
     }
 }
 
@@ -171,6 +188,15 @@ pub enum Refused {
     /// The buyer's wish comes too late.
     #[error("a job in state {0} cannot be canceled")]
     TooLateToCancel(State),
+    /// There is no ciphertext to be acknowledged yet.
+    #[error("a job in state {0} has nothing to acknowledge yet")]
+    NothingToAcknowledge(State),
+    /// The money goes back, or has gone back.
+    #[error("it is too late to acknowledge: the job is {0}")]
+    TooLateToAcknowledge(State),
+    /// The answer is in the clear.
+    #[error("the job has no sealed answer")]
+    NotSealed,
     /// The work belongs to an attempt or a state that has passed; its result is dropped.
     #[error("the result is stale: the job is in state {0}")]
     Stale(State),

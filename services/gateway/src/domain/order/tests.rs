@@ -9,7 +9,12 @@ fn order() -> Order {
         model_version: String::new(),
         input: EmbedInput { texts: vec!["hello".to_owned(), "world".to_owned()], truncate: false },
         network: Network::Regtest,
+        sealed_to: None,
     }
+}
+
+fn key(byte: u8) -> PublicKey {
+    ailayer_seal::SecretKey::new(&zeroize::Zeroizing::new([byte; 32])).public_key()
 }
 
 fn refused(change: impl Fn(&mut Order)) -> OrderError {
@@ -56,6 +61,8 @@ fn the_body_digest_covers_everything_but_the_request_id() {
     assert_eq!(changed(|it| it.request_id = "11111111-6f3c-4f7c-9f5e-0a7f3f0d9c11".parse().unwrap()), digest);
     let others = [
         changed(|it| it.network = Network::Bitcoin),
+        changed(|it| it.sealed_to = Some(key(1))),
+        changed(|it| it.sealed_to = Some(key(2))),
         changed(|it| it.model_name = "other".to_owned()),
         changed(|it| it.model_version = "1".to_owned()),
         changed(|it| it.input.truncate = true),

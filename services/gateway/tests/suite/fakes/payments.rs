@@ -15,6 +15,7 @@ use ailayer_gateway::domain::release::ReleaseReason;
 use ailayer_gateway::ports::{PaymentEvents, Payments};
 use ailayer_platform::clock::{now_ms, now_s};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, Preimage, UnixMs, UnixS};
+use ailayer_seal::{ResultKey, SharedSecret};
 use async_trait::async_trait;
 use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
@@ -44,6 +45,8 @@ pub struct Mood {
     pub inbound_msat: u64,
     /// HTLC slots that are taken, of 50.
     pub accepted_holds: u64,
+    /// Keys of sealed answers are not offered.
+    pub no_seal_keys: bool,
 }
 
 impl Default for Mood {
@@ -56,6 +59,7 @@ impl Default for Mood {
             wrong_invoices: false,
             inbound_msat: 1_000_000_000,
             accepted_holds: 0,
+            no_seal_keys: false,
         }
     }
 }
@@ -218,7 +222,8 @@ fn up(inner: &Inner) -> Result<(), CallError> {
     if inner.mood.down { Err(refusal("payment", ErrorReason::StorageUnavailable)) } else { Ok(()) }
 }
 
-fn preimage(job_id: Uuid) -> Preimage {
+/// The proof of payment that a claim brings to the payer.
+pub fn preimage(job_id: Uuid) -> Preimage {
     Preimage::new(*Digest::sha256(job_id.as_bytes()).as_bytes())
 }
 
@@ -298,6 +303,16 @@ impl Payments for FakePayments {
         };
         inner.invoices.insert(job_id.uuid(), invoice.clone());
         self.answer(&mut inner, invoice)
+    }
+
+    async fn seal_key(&self, job_id: JobId, shared: &SharedSecret) -> Result<ResultKey, CallError> {
+        let inner = self.lock();
+        up(&inner)?;
+        match inner.invoices.get(&job_id.uuid()).map(|invoice| invoice.state) {
+            Some(_) if inner.mood.no_seal_keys => Err(refusal("payment", ErrorReason::NotOffered)),
+            Some(State::Accepted) => Ok(ResultKey::derive(&preimage(job_id.uuid()), shared, job_id)),
+            _ => Err(refusal("payment", ErrorReason::InvalidState)),
+        }
     }
 
     async fn claim(&self, job_id: JobId) -> Result<HoldInvoice, CallError> {

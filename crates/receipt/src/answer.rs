@@ -1,10 +1,11 @@
-//! The answer of an embedding job and its stored form.
+//! The answer of an embedding job and its byte form: what a gateway stores, and what a sealed result opens to.
 
 use ailayer_primitives::Digest;
-use ailayer_receipt::digest::{DigestError, embed_output_rows};
 use thiserror::Error;
 
-/// First byte of the stored form.
+use crate::digest::{DigestError, embed_output_rows};
+
+/// First byte of the byte form.
 const VERSION: u8 = 1;
 /// The most rows or dimensions that are read back; far above every limit of an order.
 const MAX_SIDE: usize = 1 << 20;
@@ -35,8 +36,8 @@ pub enum AnswerError {
     /// The model answered a number that is infinite or none.
     #[error("row {0} holds a number that is not finite")]
     NotFinite(usize),
-    /// Stored bytes that are not an answer.
-    #[error("the stored answer is malformed")]
+    /// Bytes that are not an answer.
+    #[error("the bytes are no answer")]
     Malformed,
 }
 
@@ -75,7 +76,7 @@ impl Answer {
         self.rows.iter().map(|row| u64::from(row.input_tokens)).sum()
     }
 
-    /// The stored form: version, rows (u32le), dimensions (u32le), then for each row tokens (u32le), truncated (u8) and the
+    /// The byte form: version, rows (u32le), dimensions (u32le), then for each row tokens (u32le), truncated (u8) and the
     /// numbers (f32le).
     pub fn to_bytes(&self) -> Vec<u8> {
         let dimensions = self.rows.first().map_or(0, |row| row.values.len());
@@ -91,7 +92,7 @@ impl Answer {
         bytes
     }
 
-    /// Reads the stored form and takes the digest anew, so that a damaged row is noticed.
+    /// Reads the byte form and takes the digest anew, so that a damaged row is noticed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerError> {
         let mut rest = bytes;
         if take::<1>(&mut rest)? != [VERSION] {
