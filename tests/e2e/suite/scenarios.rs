@@ -18,7 +18,7 @@ mod secrets;
 mod shutdown;
 mod tensors;
 
-use crate::harness::Scenario;
+use crate::harness::{Sample, Scenario};
 
 /// A scenario that is named after its function.
 macro_rules! on_stage {
@@ -30,8 +30,8 @@ macro_rules! on_stage {
     };
 }
 
-/// All of them.
-pub fn all() -> Vec<Scenario> {
+/// All of them. Of those that are too many for every run, `sample` draws some.
+pub fn all(sample: &mut Sample) -> Vec<Scenario> {
     let mut all = configuration::all();
     all.extend(on_stage![
         health::every_service_answers_on_every_port,
@@ -64,7 +64,7 @@ pub fn all() -> Vec<Scenario> {
         failures::the_log_is_down,
         failures::the_database_goes_away_for_a_moment,
     ]);
-    all.extend(crashes::all());
+    all.extend(crashes::all(sample));
     all.extend(on_stage![
         deadlines::the_guard_gives_held_money_back_without_the_gateway,
         deadlines::a_logged_receipt_is_voided_when_blocks_run_out,

@@ -3,6 +3,7 @@
 //! | module | what scenarios do with it |
 //! |---|---|
 //! | [`services`] | kill, crash, hang, reconfigure and restart services; everything is undone after a scenario |
+//! | [`blows`] | kill anything behind a durable write |
 //! | [`purchase`] | quote, pay, follow |
 //! | [`customer`] | accounts, keys, deposits, jobs that are charged |
 //! | [`endings`] | the two endings a paid job may have, checked at the payer's node, the gateway, the log and the books |
@@ -12,6 +13,7 @@
 //! | [`collector`] | which calls are one trace |
 //! | [`wait`] | conditions, never sleeps |
 
+pub mod blows;
 pub mod books;
 pub mod chain;
 pub mod collector;
