@@ -50,6 +50,7 @@ pub fn all(sample: &mut Sample) -> Vec<Scenario> {
         paying::after_giving_up,
         paying::giving_up_while_the_model_runs,
         paying::giving_up_too_late,
+        paying::a_payer_that_dies_while_its_money_is_held,
         paying::after_the_quote_has_ended,
         paying::in_time_while_the_gateway_is_down_too_long,
         prepaid::a_customer_pays_out_of_a_balance,
@@ -63,6 +64,8 @@ pub fn all(sample: &mut Sample) -> Vec<Scenario> {
         failures::the_model_server_hangs_and_comes_back,
         failures::the_log_is_down,
         failures::the_database_goes_away_for_a_moment,
+        failures::money_that_comes_while_the_database_is_down,
+        failures::services_that_stand_still_for_a_while,
     ]);
     all.extend(crashes::all(sample));
     all.extend(on_stage![
