@@ -8,10 +8,10 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 AILAYER := $(CARGO_TARGET_DIR)/debug/ailayer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up bench-serving test test-unit test-services test-e2e test-crash lint fmt gen check-gen tidy doc
+.PHONY: help setup build demo up bench-serving bench-settlement test test-unit test-services test-e2e test-crash lint fmt gen check-gen tidy doc
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
 ##@ Use it
 setup: ## Install what is missing: PostgreSQL, Bitcoin Core, ElectrumX, ONNX Runtime, the model
@@ -31,6 +31,10 @@ up: build ## Run the platform on a private network until Ctrl-C
 bench-serving: setup ## Serving against the bare engine: nine ratios, 30 minutes; ARGS="--only S1" (release profile)
 	@deploy/dev/timed "building the bench" $(CARGO) build --release -p ailayer-bench --locked
 	@$(CARGO_TARGET_DIR)/release/ailayer-bench $(ARGS)
+
+bench-settlement: setup ## What settling costs: the ledger against bare rows, paid calls against unpaid; ARGS="--only L1"
+	@deploy/dev/timed "building the bench" $(CARGO) build --release -p ailayer-cli -p ailayer-bench-settlement --locked
+	@$(CARGO_TARGET_DIR)/release/ailayer-bench-settlement $(ARGS)
 
 ##@ Change it
 test: setup ## Everything: lints, unit, PostgreSQL, bitcoind, Lightning, end to end

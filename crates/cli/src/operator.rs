@@ -1,6 +1,8 @@
 //! `ailayer operator`, `account`, `key`, `price`, `brake`, `adjust`, `suspense`, `reconcile`: what an operator does.
 
-use ailayer_client::admin::{self as pb, Account, Adjustment, ApiKey, Brake, KeyTerms, Price, SuspenseItem};
+use ailayer_client::admin::{
+    self as pb, Account, AccountLimits, Adjustment, ApiKey, Brake, KeyTerms, Price, SuspenseItem,
+};
 use ailayer_client::{AdminClient, ClientConfig};
 use ailayer_primitives::{Digest, RequestId};
 use serde_json::{Value, json};
@@ -88,6 +90,22 @@ pub async fn account(args: AccountArgs, out: &Output) -> Result<(), Failure> {
             let request = pb::UnfreezeAccountRequest { request_id: fresh(None), account_id: account, note };
             vec![client.unfreeze(request).await?]
         }
+        AccountCommand::Limit {
+            account,
+            spend_limit_msat,
+            spend_window,
+            requests_per_minute,
+            tokens_per_minute,
+        } => {
+            let limits = AccountLimits {
+                spend_limit_msat: spend_limit_msat.unwrap_or(0),
+                spend_window_s: spend_window.map_or(0, |window| window.as_secs()),
+                requests_per_minute: requests_per_minute.unwrap_or(0),
+                tokens_per_minute: tokens_per_minute.unwrap_or(0),
+            };
+            let request = pb::SetAccountLimitsRequest { account_id: account, limits: Some(limits) };
+            vec![client.set_limits(request).await?]
+        }
     };
     let row = |it: &Account| {
         vec![
@@ -103,12 +121,20 @@ pub async fn account(args: AccountArgs, out: &Output) -> Result<(), Failure> {
         json!({
             "account_id": it.account_id, "name": it.name, "balance_msat": it.balance_msat,
             "reserved_msat": it.reserved_msat, "limit_msat": it.limit_msat, "frozen": it.frozen,
-            "created_unix_ms": it.created_unix_ms,
+            "created_unix_ms": it.created_unix_ms, "limits": it.limits.as_ref().map(limits),
+            "spent_msat": it.spent_msat,
         })
     };
     let head = ["account", "balance msat", "reserved", "limit", "state", "name"];
     table(out, &head, accounts.iter().map(row).collect(), accounts.iter().map(value).collect());
     Ok(())
+}
+
+fn limits(limits: &AccountLimits) -> Value {
+    json!({
+        "spend_limit_msat": limits.spend_limit_msat, "spend_window_s": limits.spend_window_s,
+        "requests_per_minute": limits.requests_per_minute, "tokens_per_minute": limits.tokens_per_minute,
+    })
 }
 
 /// Keys.

@@ -5,9 +5,9 @@ use ailayer_proto::ailayer::gateway::v1 as pb;
 use pb::admin_service_client::AdminServiceClient;
 
 pub use pb::{
-    Account, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest, Finding,
-    FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest, ReconcileResponse, SuspenseItem,
-    UnfreezeAccountRequest,
+    Account, AccountLimits, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest, Finding,
+    FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest, ReconcileResponse,
+    SetAccountLimitsRequest, SuspenseItem, UnfreezeAccountRequest,
 };
 
 use crate::bearer::Bearer;
@@ -77,6 +77,11 @@ impl AdminClient {
     /// Undoes a freeze. Idempotent by the request id.
     pub async fn unfreeze(&self, request: pb::UnfreezeAccountRequest) -> Result<Account, CallError> {
         READ.required("account", call!(self.unfreeze_account(request)).account)
+    }
+
+    /// Sets what all keys of an account together may do.
+    pub async fn set_limits(&self, request: pb::SetAccountLimitsRequest) -> Result<Account, CallError> {
+        READ.required("account", call!(self.set_account_limits(request)).account)
     }
 
     /// Makes a key; answers it with its text.

@@ -167,7 +167,8 @@ const fn code(reason: ErrorReason) -> Code {
         | R::ShuttingDown
         | R::StorageUnavailable
         | R::ModelNotReady
-        | R::Paused => Code::Unavailable,
+        | R::Paused
+        | R::NoInboundCapacity => Code::Unavailable,
         R::DeadlineExceeded => Code::DeadlineExceeded,
         R::VerificationFailed => Code::DataLoss,
         R::NotOffered => Code::Unimplemented,

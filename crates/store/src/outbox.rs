@@ -29,24 +29,43 @@ pub struct OutboxItem {
     pub attempts: u32,
 }
 
-/// Enqueues a call, due at once. Enqueueing an id that is still waiting changes nothing.
+/// A call to enqueue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewItem {
+    /// Identity, for receivers that drop repeats.
+    pub id: Uuid,
+    /// Which call.
+    pub kind: &'static str,
+    /// Items of one key are due one after another; of an empty one in any order.
+    pub key: String,
+    /// Encoded as the service likes.
+    pub payload: Vec<u8>,
+}
+
+/// Enqueues calls in this order, due at once, in one statement. Enqueueing an id that is still waiting changes nothing.
 ///
 /// Items with the same non-empty `key` are due one after another, in the order of enqueueing; let their
 /// transactions exclude each other (by locking the row that the key names), or that order means nothing.
 ///
 /// # Errors
 /// `Unavailable` when the database is.
-pub async fn enqueue_in_tx(
-    tx: &mut Tx,
-    id: Uuid,
-    kind: &str,
-    key: &str,
-    payload: &[u8],
-) -> Result<(), StoreError> {
+pub async fn enqueue_in_tx(tx: &mut Tx, items: &[NewItem]) -> Result<(), StoreError> {
+    if items.is_empty() {
+        return Ok(());
+    }
     let enqueue = "insert into outbox (id, kind, key, payload, due_unix_ms, created_unix_ms)
-        select $1, $2, $3, $4, now_ms, now_ms from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms) clock
-        on conflict (id) do nothing";
-    sqlx::query(enqueue).bind(id).bind(kind).bind(key).bind(payload).execute(&mut **tx).await?;
+        select id, kind, key, payload, now_ms, now_ms
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])
+            with ordinality as new (id, kind, key, payload, place),
+            (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms) clock
+        order by place on conflict (id) do nothing";
+    sqlx::query(enqueue)
+        .bind(items.iter().map(|item| item.id).collect::<Vec<_>>())
+        .bind(items.iter().map(|item| item.kind).collect::<Vec<_>>())
+        .bind(items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>())
+        .bind(items.iter().map(|item| item.payload.as_slice()).collect::<Vec<_>>())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -65,12 +84,12 @@ pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<OutboxItem>, StoreErro
     rows.iter().map(item).collect()
 }
 
-/// Removes a delivered item. Fine when it is gone already.
+/// Removes delivered items. Fine when they are gone already.
 ///
 /// # Errors
-/// `Unavailable` when the database is: the item will be delivered again.
-pub async fn done(pool: &PgPool, id: Uuid) -> Result<(), StoreError> {
-    sqlx::query("delete from outbox where id = $1").bind(id).execute(pool).await?;
+/// `Unavailable` when the database is: the items will be delivered again.
+pub async fn done_in_tx(tx: &mut Tx, ids: &[Uuid]) -> Result<(), StoreError> {
+    sqlx::query("delete from outbox where id = any($1)").bind(ids).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -71,6 +71,14 @@ impl Store {
         Ok(self.pool.begin().await?)
     }
 
+    /// Begins a transaction with `statements`, which start with `begin`: settings for one transaction need no round trip of their own.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is no connection within `acquire_timeout`.
+    pub async fn begin_with(&self, statements: &'static str) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin_with(statements).await?)
+    }
+
     /// Asks the server for a sign of life.
     ///
     /// # Errors

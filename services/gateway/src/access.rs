@@ -1,4 +1,4 @@
-//! Who calls: the key of a call's header, looked up and held against its own limits.
+//! Who calls: the key of a call's header, looked up and held against its own limits and its account's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,12 @@ use ailayer_store::{Store, StoreError};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tonic::metadata::MetadataMap;
+use uuid::Uuid;
 
 use crate::domain::api_key::{Caller, KeyId, Scope, hash};
+use crate::domain::ledger::CustomerId;
 use crate::domain::rate::Bucket;
-use crate::store::api_keys;
+use crate::store::{account_limits, api_keys};
 
 /// How long a key that was found is believed: a revocation counts everywhere within that.
 const FRESH: Duration = Duration::from_secs(1);
@@ -33,8 +35,10 @@ pub enum AccessError {
     #[error("the key lacks the scope `{}`", .0.as_str())]
     Scope(Scope),
     /// The key has had its requests or tokens for now.
-    #[error("the key has reached its limit of {what} a minute")]
+    #[error("the {whose} has reached its limit of {what} a minute")]
     Rate {
+        /// The key's or the account's.
+        whose: &'static str,
         /// Requests or tokens.
         what: &'static str,
         /// When there is room again.
@@ -69,10 +73,15 @@ pub struct Access {
 #[derive(Default)]
 struct Shared {
     found: HashMap<Digest, (Instant, Caller)>,
-    buckets: HashMap<KeyId, Buckets>,
+    /// Of keys and accounts, by id.
+    buckets: HashMap<Uuid, Buckets>,
 }
 
+/// Requests and tokens a minute; none for no limit.
+type Rates = (Option<u32>, Option<u64>);
+
 struct Buckets {
+    rates: Rates,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
 }
@@ -103,6 +112,11 @@ impl Access {
         self.shared.lock().found.retain(|_, (_, caller)| caller.key_id != id);
     }
 
+    /// Forgets what was remembered of an account, so that other limits count here at once.
+    pub fn forget_account(&self, id: CustomerId) {
+        self.shared.lock().found.retain(|_, (_, caller)| caller.account != id);
+    }
+
     async fn look_up(&self, text: &str) -> Result<Caller, AccessError> {
         let key_hash = hash(text);
         if let Some((at, caller)) = self.shared.lock().found.get(&key_hash)
@@ -111,7 +125,9 @@ impl Access {
             return Ok(caller.clone());
         }
         let found = api_keys::by_hash(self.store.pool(), &key_hash).await?;
-        let caller = found.filter(api_keys::KeyRecord::is_good).ok_or(AccessError::Invalid)?.caller;
+        let mut caller = found.filter(api_keys::KeyRecord::is_good).ok_or(AccessError::Invalid)?.caller;
+        let limits = account_limits::of(self.store.pool(), caller.account).await?;
+        caller.account_limits = limits.map(|record| record.limits).unwrap_or_default();
         let mut shared = self.shared.lock();
         if shared.found.len() >= MAX_REMEMBERED {
             shared.found.retain(|_, (at, _)| at.elapsed() < FRESH);
@@ -123,8 +139,22 @@ impl Access {
     }
 
     fn spend(&self, caller: &Caller, what: &'static str, count: u64) -> Result<(), AccessError> {
-        let (requests, tokens) = (caller.terms.requests_per_minute, caller.terms.tokens_per_minute);
-        if requests.is_none() && tokens.is_none() {
+        let (key, account) = (&caller.terms, &caller.account_limits);
+        let rates = (key.requests_per_minute, key.tokens_per_minute);
+        self.take("key", caller.key_id.0, rates, what, count)?;
+        let rates = (account.requests_per_minute, account.tokens_per_minute);
+        self.take("account", caller.account.uuid(), rates, what, count)
+    }
+
+    fn take(
+        &self,
+        whose: &'static str,
+        id: Uuid,
+        rates: Rates,
+        what: &'static str,
+        count: u64,
+    ) -> Result<(), AccessError> {
+        if rates == (None, None) {
             return Ok(());
         }
         let now = Instant::now();
@@ -133,17 +163,26 @@ impl Access {
             // A bucket that is full again says nothing.
             shared.buckets.retain(|_, buckets| !buckets.are_full(now));
         }
-        let buckets = shared.buckets.entry(caller.key_id).or_insert_with(|| Buckets {
-            requests: requests.map(|limit| Bucket::new(limit.into(), now)),
-            tokens: tokens.map(|limit| Bucket::new(limit, now)),
-        });
+        let buckets = shared.buckets.entry(id).or_insert_with(|| Buckets::new(rates, now));
+        if buckets.rates != rates {
+            *buckets = Buckets::new(rates, now);
+        }
         let bucket = if what == "tokens" { &mut buckets.tokens } else { &mut buckets.requests };
         let spent = bucket.as_mut().map_or(Ok(()), |bucket| bucket.take(count, now));
-        spent.map_err(|retry_after| AccessError::Rate { what, retry_after })
+        spent.map_err(|retry_after| AccessError::Rate { whose, what, retry_after })
     }
 }
 
 impl Buckets {
+    fn new(rates: Rates, now: Instant) -> Self {
+        let (requests, tokens) = rates;
+        Self {
+            rates,
+            requests: requests.map(|limit| Bucket::new(limit.into(), now)),
+            tokens: tokens.map(|limit| Bucket::new(limit, now)),
+        }
+    }
+
     fn are_full(&self, now: Instant) -> bool {
         let full = |bucket: &Option<Bucket>| bucket.as_ref().is_none_or(|bucket| bucket.is_full(now));
         full(&self.requests) && full(&self.tokens)

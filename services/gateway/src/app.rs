@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tonic::service::Routes;
 
 use crate::access::Access;
+use crate::admission::{Admission, AdmissionLimits};
 use crate::audit_log::Log;
 use crate::brakes::Brakes;
 use crate::config::Config;
@@ -26,17 +27,18 @@ use crate::deposits::Deposits;
 use crate::domain::job::Rules;
 use crate::domain::keys::Keys;
 use crate::driver::Driver;
-use crate::jobs::Jobs;
+use crate::jobs::{JobRow, JobRows, Jobs};
 use crate::models::Models;
 use crate::operators::Operators;
-use crate::ports::{AuditLog, Payments, Serving};
-use crate::prepaid::{Prepaid, PrepaidRow, PrepaidRows, PrepaidSettings};
+use crate::ports::{AuditLog, Books, Payments, Serving};
+use crate::prepaid::{Prepaid, PrepaidSettings};
 use crate::prices::Prices;
 use crate::quotes::{QuoteSettings, Quotes};
 use crate::rpc::{Accounts, Admin, Gateway};
 use crate::secrets::{self, SecretError};
 use crate::signals::Signals;
 use crate::store;
+use crate::store::clock::Clock;
 use crate::tasks::follow_payments::FollowPayments;
 use crate::tasks::relay_closings::RelayClosings;
 use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, WriterLimits};
@@ -85,6 +87,8 @@ pub struct Ports {
     pub serving: Arc<dyn Serving>,
     /// Keeps the receipts.
     pub audit: Arc<dyn AuditLog>,
+    /// Writes prepaid jobs, in place of this gateway's own writer: for measurements without a ledger.
+    pub books: Option<Arc<dyn Books>>,
 }
 
 /// Everything else a gateway is made of.
@@ -102,6 +106,10 @@ pub struct Settings {
     pub result_retention: Duration,
     /// Jobs driven at once.
     pub max_running_jobs: u32,
+    /// How much may be under way at once.
+    pub admission: AdmissionLimits,
+    /// The header in which a proxy names the caller's address.
+    pub payer_header: Option<String>,
     /// Watchers at once.
     pub max_watchers: u32,
     /// Who operates this gateway.
@@ -116,8 +124,8 @@ pub struct Settings {
 pub struct App {
     gateway: Gateway,
     driver: Driver,
-    ledger: LedgerHandle<PrepaidRow>,
-    ledger_writer: LedgerWriter<PrepaidRows>,
+    ledger: LedgerHandle<JobRow>,
+    ledger_writer: LedgerWriter<JobRows>,
     ports: Ports,
     settings: Settings,
 }
@@ -128,24 +136,35 @@ impl App {
         let signals = Signals::default();
         let crash_points = settings.crash_points.clone();
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
-        let jobs =
-            Jobs::new(store.clone(), keys.clone(), settings.rules, signals.clone(), crash_points.clone());
-        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), PrepaidRows, WriterLimits::default());
+        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), JobRows, WriterLimits::default());
+        let books = ports.books.clone().unwrap_or_else(|| Arc::new(ledger.clone()));
+        let jobs = Jobs::new(
+            store.clone(),
+            keys.clone(),
+            settings.rules,
+            signals.clone(),
+            crash_points.clone(),
+            Arc::clone(&books),
+        );
+        let clock = Clock::new(store.pool().clone());
         let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
         let brakes = Brakes::new(store.clone());
         let access = Access::new(store.clone());
+        let admission = Admission::new(store.clone(), keys.clone(), settings.admission);
         let quotes = Quotes {
             store: store.clone(),
             keys: keys.clone(),
             settings: Arc::new(settings.quotes.clone()),
             prices: prices.clone(),
             brakes: brakes.clone(),
+            admission: admission.clone(),
             payments: Arc::clone(&ports.payments),
             serving: Arc::clone(&ports.serving),
             crash_points: crash_points.clone(),
         };
         let driver = Driver {
             jobs: jobs.clone(),
+            clock: clock.clone(),
             keys: keys.clone(),
             serving: Arc::clone(&ports.serving),
             payments: Arc::clone(&ports.payments),
@@ -154,6 +173,7 @@ impl App {
             lease: settings.lease,
             claim_again: settings.claim_again,
             brakes: brakes.clone(),
+            admission,
             signals: signals.clone(),
             crash_points: crash_points.clone(),
         };
@@ -170,7 +190,8 @@ impl App {
             brakes: brakes.clone(),
             models: Models::new(Arc::clone(&ports.serving)),
             access: access.clone(),
-            ledger: ledger.clone(),
+            clock,
+            books,
             driver: driver.clone(),
             slots: Arc::new(Semaphore::new(slots)),
             signals: signals.clone(),
@@ -200,6 +221,7 @@ impl App {
             payments: Arc::clone(&ports.payments),
             log,
             signals,
+            payer_header: settings.payer_header.clone(),
             watchers: Arc::new(Semaphore::new(watchers)),
             shutdown,
         };
@@ -212,7 +234,7 @@ impl App {
     }
 
     /// What writes to the ledger.
-    pub fn ledger(&self) -> LedgerHandle<PrepaidRow> {
+    pub fn ledger(&self) -> LedgerHandle<JobRow> {
         self.ledger.clone()
     }
 
@@ -235,7 +257,7 @@ impl App {
         let (store, kept_for) = (self.gateway.jobs.store().clone(), self.settings.result_retention);
         let database = health.component("database");
         let drive = drive_jobs::run(self.driver, self.settings.max_running_jobs, database, shutdown.clone());
-        let Ports { payments, serving, audit } = self.ports;
+        let Ports { payments, serving, audit, books: _ } = self.ports;
         let watch = watch_dependencies::run(payments, serving, audit, shutdown.clone());
 
         let claim = claim_deposits::run(self.gateway.deposits.clone(), shutdown.clone());
@@ -261,6 +283,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         payments: Arc::new(PaymentClient::new(&config.payment)?),
         serving: Arc::new(ServingClient::new(&config.serving)?),
         audit: Arc::new(AuditClient::new(&config.audit)?),
+        books: None,
     };
     let store = store::connect(&config.store).await?;
     tracing::info!(gateway_key = %keys.public_key(), network = %config.network, "gateway starts");
@@ -287,6 +310,8 @@ fn settings(config: &Config) -> Result<Settings, ConfigError> {
         result_retention: config.result_retention,
         max_running_jobs: config.max_running_jobs,
         max_watchers: config.max_watchers,
+        admission: config.admission_limits(),
+        payer_header: config.payer_header.clone(),
         operators: config.operators()?,
         log_key: config.log_key()?,
         crash_points: CrashPoints::default(),

@@ -11,6 +11,7 @@ use ailayer_store::StoreConfig;
 use ailayer_tlog::note::Verifier;
 use serde::Deserialize;
 
+use crate::admission::AdmissionLimits;
 use crate::domain::api_key::is_name;
 use crate::domain::job::Rules;
 use crate::domain::order::OrderLimits;
@@ -71,6 +72,18 @@ pub struct Config {
     /// Quotes that may wait for their payers at once.
     #[serde(default = "default_max_open_quotes")]
     pub max_open_quotes: u32,
+    /// Quotes of one payer that may wait for their payment at once. Payers are told apart by network address.
+    #[serde(default = "default_max_open_quotes_of_payer")]
+    pub max_open_quotes_of_payer: u32,
+    /// Jobs of one payer whose money may be locked at once.
+    #[serde(default = "default_max_holds_of_payer")]
+    pub max_holds_of_payer: u32,
+    /// Jobs on the hold rail that may have money locked and no answer yet; beyond them no quotes are made.
+    #[serde(default = "default_max_waiting_holds")]
+    pub max_waiting_holds: u32,
+    /// Behind a proxy: the header in which it names the caller's address (the last one counts). Without it the connection's counts.
+    #[serde(default)]
+    pub payer_header: Option<String>,
     /// Jobs that wait for a model at once on this replica. Those whose money moves have slots of their own.
     #[serde(default = "default_max_running_jobs")]
     pub max_running_jobs: u32,
@@ -146,6 +159,18 @@ const fn default_max_open_quotes() -> u32 {
     1000
 }
 
+const fn default_max_open_quotes_of_payer() -> u32 {
+    50
+}
+
+const fn default_max_holds_of_payer() -> u32 {
+    20
+}
+
+const fn default_max_waiting_holds() -> u32 {
+    256
+}
+
 const fn default_max_running_jobs() -> u32 {
     64
 }
@@ -184,6 +209,9 @@ impl Config {
         self.validate_times()?;
         for (key, limit) in [
             ("max_open_quotes", self.max_open_quotes),
+            ("max_open_quotes_of_payer", self.max_open_quotes_of_payer),
+            ("max_holds_of_payer", self.max_holds_of_payer),
+            ("max_waiting_holds", self.max_waiting_holds),
             ("max_running_jobs", self.max_running_jobs),
             ("max_watchers", self.max_watchers),
             ("max_items", self.max_items),
@@ -196,6 +224,11 @@ impl Config {
         }
         if self.claim_margin_blocks == 0 || self.claim_margin_blocks > 100 {
             return invalid("claim_margin_blocks", "must be 1 to 100");
+        }
+        if let Some(header) = &self.payer_header
+            && !is_header(header)
+        {
+            return invalid("payer_header", "must be a header's name in small letters, as `x-forwarded-for`");
         }
         self.log_key()?;
         self.operators()?;
@@ -274,8 +307,17 @@ impl Config {
                 max_text_bytes: self.max_text_bytes,
                 max_input_bytes: self.max_input_bytes,
             },
-            max_open: self.max_open_quotes,
         })
+    }
+
+    /// How much may be under way at once.
+    pub const fn admission_limits(&self) -> AdmissionLimits {
+        AdmissionLimits {
+            max_open: self.max_open_quotes,
+            max_open_of_payer: self.max_open_quotes_of_payer,
+            max_holds_of_payer: self.max_holds_of_payer,
+            max_waiting: self.max_waiting_holds,
+        }
     }
 
     fn prices_by_model(&self) -> Result<HashMap<String, Price>, ConfigError> {
@@ -300,6 +342,12 @@ impl Config {
         }
         Ok(prices)
     }
+}
+
+/// A name that gRPC metadata can have: in small letters, and no binary one.
+fn is_header(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    !name.is_empty() && name.chars().all(allowed) && !name.ends_with("-bin")
 }
 
 #[cfg(test)]

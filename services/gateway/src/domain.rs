@@ -8,6 +8,7 @@ pub mod job;
 pub mod keys;
 pub mod ledger;
 pub mod order;
+pub mod payer;
 pub mod price;
 pub mod rate;
 pub mod release;

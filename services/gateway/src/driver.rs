@@ -23,15 +23,18 @@ use thiserror::Error;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::admission::Admission;
 use crate::audit_log::Log;
 use crate::brakes::Brakes;
 use crate::crash_points::CrashPoints;
-use crate::domain::job::{Input, Refused, State};
+use crate::domain::answer::Answer;
+use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::keys::Keys;
 use crate::domain::order::EmbedInput;
 use crate::jobs::{ChangeError, Jobs};
 use crate::ports::{Payments, Serving};
 use crate::signals::Signals;
+use crate::store::clock::Clock;
 use crate::store::transitions::Facts;
 use crate::store::{JobRecord, Pool, jobs, leases};
 use crate::telemetry;
@@ -44,16 +47,29 @@ const PATIENCE: u32 = 4;
 const REST: Duration = Duration::from_secs(1);
 
 /// What came of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Next {
     /// Look at the job again at once.
     Again,
+    /// The job has changed, and is like this now.
+    Changed(Box<JobRecord>),
     /// Nothing to do before so much time has passed, or something happens to the job.
     Rest(Duration),
     /// The step failed in a way that time may mend.
     Retry,
     /// The job needs no driver any more.
     Done,
+}
+
+/// Why driving a job ends.
+#[derive(Debug)]
+enum Stop {
+    /// It has ended. Whoever wrote that has ended its lease, too.
+    Ended(Box<JobRecord>),
+    /// It rests: due again after so long, unless it has changed since that version.
+    Rests(u64, Duration),
+    /// Nothing is known about it.
+    Lost,
 }
 
 /// A step that could not be made.
@@ -70,6 +86,8 @@ enum StepError {
 pub struct Driver {
     /// Changes jobs.
     pub jobs: Jobs,
+    /// Tells the time of what is written down.
+    pub clock: Clock,
     /// Signs receipts.
     pub keys: Keys,
     /// Runs models.
@@ -86,6 +104,8 @@ pub struct Driver {
     pub claim_again: Duration,
     /// What operators have stopped.
     pub brakes: Brakes,
+    /// Learns whether models take more.
+    pub admission: Admission,
     /// Tells when a job has changed.
     pub signals: Signals,
     /// Where simulations halt.
@@ -100,66 +120,103 @@ impl Driver {
     /// are one trace.
     pub async fn drive(&self, job_id: JobId, owner: Uuid) {
         let span = tracing::info_span!(parent: None, "drive_job", %job_id);
-        self.leased(job_id, owner, self.steps(job_id)).instrument(span).await;
+        self.leased(job_id, owner, self.steps(job_id, Next::Again)).instrument(span).await;
     }
 
-    /// Drives a prepaid job whose first attempt this replica has begun just now, as [`Self::drive`] would.
-    pub async fn drive_begun(&self, running: JobRecord, input: EmbedInput, owner: Uuid) {
+    /// Drives a prepaid job whose first attempt this replica has begun just now, as [`Self::drive`] would. If the job comes to
+    /// its end by that, answers how it ended, and the answer if there is one.
+    pub async fn drive_begun(
+        &self,
+        running: JobRecord,
+        input: EmbedInput,
+        owner: Uuid,
+    ) -> Option<(JobRecord, Option<Answer>)> {
         let job_id = running.job_id;
         let span = tracing::info_span!("drive_job", %job_id);
+        let mut answer = None;
         let steps = async {
-            match self.work(&running, Some(input)).await {
-                Ok(Next::Rest(rest)) => Some((running.version, rest)),
-                Ok(Next::Done) => None,
-                Ok(Next::Again | Next::Retry) => self.steps(job_id).await,
-                Err(error) => {
-                    telemetry::step_failed(job_id, "write", &error);
-                    self.steps(job_id).await
+            let next = match self.attempt(&running, Some(input), Look::Later).await {
+                Ok((found, provider)) => {
+                    let next = self.complete(&running, &found, provider).await;
+                    answer = Some(found);
+                    next
                 }
-            }
+                Err(failed) => self.not_answered(&running, failed).await,
+            };
+            self.steps(job_id, self.or_retry(job_id, next)).await
         };
-        self.leased(job_id, owner, steps).instrument(span).await;
+        let ended = self.leased(job_id, owner, steps).instrument(span).await?;
+        // Another attempt may have answered.
+        let answer = answer.filter(|_| ended.job.attempt == running.job.attempt);
+        Some((ended, answer))
     }
 
-    async fn leased(&self, job_id: JobId, owner: Uuid, steps: impl Future<Output = Option<(u64, Duration)>>) {
-        let rest = tokio::select! {
-            rest = steps => rest,
+    /// Steps under a lease, and how the job ended if they have ended it.
+    async fn leased(
+        &self,
+        job_id: JobId,
+        owner: Uuid,
+        steps: impl Future<Output = Stop>,
+    ) -> Option<JobRecord> {
+        let stop = tokio::select! {
+            biased;
+            stop = steps => stop,
             () = self.keep_lease(job_id, owner) => {
                 tracing::warn!(%job_id, "another driver has taken the job over");
-                return;
+                return None;
             }
+        };
+        let rest = match stop {
+            Stop::Ended(record) => return Some(*record),
+            Stop::Rests(version, rest) => Some((version, rest)),
+            Stop::Lost => None,
         };
         if let Err(error) = leases::give_back(self.pool(), job_id, owner, rest).await {
             telemetry::step_failed(job_id, "give_back_lease", &error);
         }
+        None
     }
 
-    async fn steps(&self, job_id: JobId) -> Option<(u64, Duration)> {
-        let mut failures = 0u32;
+    /// Steps until the job rests or ends, the first of them after `next`.
+    async fn steps(&self, job_id: JobId, mut next: Next) -> Stop {
+        let (mut failures, mut known) = (0u32, None);
         loop {
-            let record = match jobs::by_id(self.pool(), job_id).await {
-                Ok(Some(record)) => record,
-                Ok(None) => return None,
-                Err(error) => {
-                    telemetry::step_failed(job_id, "load", &error);
-                    return None;
-                }
-            };
-            let next = self.step(&record).await.unwrap_or_else(|error| {
-                telemetry::step_failed(job_id, "write", &error);
-                Next::Retry
-            });
-            match next {
-                Next::Again => failures = 0,
-                Next::Done => return None,
-                Next::Rest(rest) => return Some((record.version, rest)),
-                Next::Retry if failures >= PATIENCE => return Some((record.version, REST)),
+            let record = match next {
+                Next::Again => None,
+                Next::Changed(record) => Some(*record),
+                Next::Done => return known.map_or(Stop::Lost, |record| Stop::Ended(Box::new(record))),
+                Next::Rest(rest) => return rests(known, rest),
+                Next::Retry if failures >= PATIENCE => return rests(known, REST),
                 Next::Retry => {
                     tokio::time::sleep(FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures))).await;
                     failures = failures.saturating_add(1);
+                    None
                 }
+            };
+            let record = match record {
+                Some(record) => record,
+                None => match jobs::by_id(self.pool(), job_id).await {
+                    Ok(Some(record)) => record,
+                    Ok(None) => return Stop::Lost,
+                    Err(error) => {
+                        telemetry::step_failed(job_id, "load", &error);
+                        return Stop::Lost;
+                    }
+                },
+            };
+            next = self.or_retry(job_id, self.step(&record).await);
+            if matches!(next, Next::Again | Next::Changed(_)) {
+                failures = 0;
             }
+            known = Some(record);
         }
+    }
+
+    fn or_retry(&self, job_id: JobId, next: Result<Next, StepError>) -> Next {
+        next.unwrap_or_else(|error| {
+            telemetry::step_failed(job_id, "write", &error);
+            Next::Retry
+        })
     }
 
     async fn step(&self, record: &JobRecord) -> Result<Next, StepError> {
@@ -187,8 +244,17 @@ impl Driver {
         tip_height: Option<u32>,
         facts: Facts,
     ) -> Result<Next, StepError> {
-        match self.jobs.apply(record.job_id, input, tip_height, facts).await {
-            Ok(_) | Err(ChangeError::Refused(Refused::Stale(_))) => Ok(Next::Again),
+        let changed = match record.job.rail {
+            // The money is our own: no deadline of somebody else's is to be held against a clock that was read under a lock.
+            Rail::Prepaid => {
+                let now = self.clock.now().await?.max(record.now);
+                self.jobs.apply_to(JobRecord { now, ..record.clone() }, input, facts).await
+            }
+            Rail::Hold => self.jobs.apply(record.job_id, input, tip_height, facts).await,
+        };
+        match changed {
+            Ok(changed) if changed.transition.is_change() => Ok(Next::Changed(Box::new(changed.record))),
+            Ok(_) | Err(ChangeError::Refused(Refused::Stale(_)) | ChangeError::Raced(_)) => Ok(Next::Again),
             Err(ChangeError::Refused(Refused::TipUnknown)) => Ok(Next::Retry),
             Err(error) => Err(error.into()),
         }
@@ -214,8 +280,11 @@ impl Driver {
     }
 
     /// Ends when the job is no longer at `version`.
-    async fn changed_since(&self, job_id: JobId, version: u64) {
-        let mut changes = self.signals.subscribe();
+    async fn changed_since(&self, job_id: JobId, version: u64, look: Look) {
+        let mut changes = self.signals.watch(job_id);
+        if look == Look::Later {
+            let _ = tokio::time::timeout(self.lease / 3, changes.next()).await;
+        }
         loop {
             if let Ok(Some(record)) = jobs::by_id(self.pool(), job_id).await
                 && record.version != version
@@ -223,11 +292,25 @@ impl Driver {
                 return;
             }
             // Another replica's change is noticed by polling.
-            let _ = tokio::time::timeout(self.lease / 3, changes.of(job_id)).await;
+            let _ = tokio::time::timeout(self.lease / 3, changes.next()).await;
         }
     }
 
     fn pool(&self) -> &Pool {
         self.jobs.store().pool()
     }
+}
+
+/// When it is first looked whether a job has changed that was read a moment ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// At once.
+    Now,
+    /// At the first signal: nobody has heard of the job yet.
+    Later,
+}
+
+/// Without a look at the job nothing is said about when it is due: it is due at once.
+fn rests(known: Option<JobRecord>, rest: Duration) -> Stop {
+    known.map_or(Stop::Lost, |record| Stop::Rests(record.version, rest))
 }

@@ -1,5 +1,7 @@
 //! The service's errors as the callers see them.
 
+use std::time::Duration;
+
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_platform::error::Failure;
 use ailayer_primitives::JobId;
@@ -14,6 +16,11 @@ use crate::prepaid::PrepaidError;
 use crate::quotes::QuoteError;
 use crate::store::ledger::accounts::ListError;
 use crate::tasks::write_ledger::SubmitError;
+
+/// When to come back for what frees itself as jobs end.
+const OVERLOAD_RETRY: Duration = Duration::from_secs(1);
+/// When to come back for what frees itself as invoices are paid or end.
+const OPEN_RETRY: Duration = Duration::from_secs(30);
 
 /// Why a call about an existing job fails.
 #[derive(Debug, Error)]
@@ -158,7 +165,9 @@ impl From<AccountError> for Failure {
 fn submit_failure(error: SubmitError) -> Failure {
     let message = error.to_string();
     match error {
-        SubmitError::Overloaded => Failure::new(ErrorReason::Overloaded, message),
+        SubmitError::Overloaded => {
+            Failure::new(ErrorReason::Overloaded, message).with_retry_after(OVERLOAD_RETRY)
+        }
         SubmitError::ShuttingDown => Failure::new(ErrorReason::ShuttingDown, message),
         SubmitError::Failed(_) | SubmitError::Unknown(_) => {
             Failure::new(ErrorReason::StorageUnavailable, message).with_source(error)
@@ -181,8 +190,11 @@ impl From<PrepaidError> for Failure {
             }
             PrepaidError::InsufficientFunds(_) => Self::new(ErrorReason::InsufficientFunds, message),
             PrepaidError::Frozen => Self::new(ErrorReason::AccountFrozen, message),
-            PrepaidError::SpendLimit => Self::new(ErrorReason::KeyLimitReached, message),
+            PrepaidError::SpendLimit | PrepaidError::AccountSpendLimit => {
+                Self::new(ErrorReason::KeyLimitReached, message)
+            }
             PrepaidError::Access(error) => error.into(),
+            PrepaidError::Admission(error) => error.into(),
             PrepaidError::Brake(error) => error.into(),
             PrepaidError::Serving(error) => call_failure("model-serving", error),
             PrepaidError::Submit(error) => submit_failure(error),
@@ -201,7 +213,9 @@ impl From<DepositError> for Failure {
         let message = error.to_string();
         match error {
             DepositError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
-            DepositError::TooManyOpen => Self::new(ErrorReason::TooManyOpen, message),
+            DepositError::TooManyOpen => {
+                Self::new(ErrorReason::TooManyOpen, message).with_retry_after(OPEN_RETRY)
+            }
             DepositError::Ended => Self::new(ErrorReason::QuoteExpired, message),
             DepositError::NotSynced => Self::new(ErrorReason::NotSynced, message),
             DepositError::Brake(error) => error.into(),
@@ -219,7 +233,7 @@ impl From<QuoteError> for Failure {
             QuoteError::Order(error) => order_failure(&error),
             QuoteError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
             QuoteError::NotForSale(_) => Self::field(ErrorReason::ModelNotFound, "model_name", message),
-            QuoteError::TooManyOpen => Self::new(ErrorReason::TooManyOpen, message),
+            QuoteError::Admission(error) => error.into(),
             QuoteError::NotSynced => Self::new(ErrorReason::NotSynced, message),
             QuoteError::Ended => Self::new(ErrorReason::QuoteExpired, message),
             QuoteError::Price(_) => Self::new(ErrorReason::InputTooLarge, message),

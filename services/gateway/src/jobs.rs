@@ -1,23 +1,37 @@
-//! Every change of a job goes through here: lock the row, let the rules decide, write state, history, ledger and
-//! closing entry in one transaction, then tell whoever waits.
+//! Every change of a job goes through here: let the rules decide, write state, history, ledger and closing entry in one
+//! transaction, then tell whoever waits.
+//!
+//! | way | decides on | commits |
+//! |---|---|---|
+//! | [`Jobs::apply`], [`Jobs::apply_in_tx`] | the locked row | in a transaction of its own, or the caller's |
+//! | [`Jobs::apply_to`] | the row as it was read, and writes only if it still is | with whatever else the ledger's writer has |
 
-use ailayer_primitives::{AmountMsat, JobId};
+mod plan;
+mod rows;
+
+use std::sync::Arc;
+
+use ailayer_primitives::JobId;
 use ailayer_receipt::EnvelopeError;
 use ailayer_store::{Store, StoreError, Tx, outbox};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use rows::{JobRow, JobRows};
+
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::job::{Context, Effect, Input, Outcome, Refused, Rules, State, Transition};
+use crate::domain::job::{Context, Input, Refused, Rules, State, Transition};
 use crate::domain::keys::Keys;
-use crate::domain::ledger::sale::{self, SaleError};
-use crate::domain::ledger::{Operation, OperationError, Stripe, Verdict, prepaid};
-use crate::domain::statements::sign_closing;
+use crate::domain::ledger::sale::SaleError;
+use crate::domain::ledger::{Operation, OperationError, Refusal, Stripe, Verdict};
+use crate::ports::Books;
 use crate::signals::Signals;
 use crate::store::suspense::{self, Source};
-use crate::store::transitions::{Facts, write_in_tx};
-use crate::store::{JobRecord, PrepaidTerms, api_keys, jobs, ledger};
+use crate::store::transitions::{self, Facts};
+use crate::store::{JobRecord, jobs, ledger, spending};
+use crate::tasks::write_ledger::SubmitError;
 use crate::telemetry;
+use plan::Plan;
 
 /// The kind of outbox items that carry closing entries; their key is the job's id.
 pub const CLOSING: &str = "closing";
@@ -31,9 +45,12 @@ pub enum ChangeError {
     /// The rules refuse.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The row changed under a lock. It cannot happen, and nothing was written.
-    #[error("job {0} changed while it was locked")]
+    /// The row is not as the change was decided on: something else was faster, and nothing was written.
+    #[error("job {0} has changed meanwhile")]
     Raced(JobId),
+    /// The ledger's writer did not take it.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
     /// A closing entry cannot be signed.
     #[error("the closing entry cannot be signed")]
     Closing(#[from] EnvelopeError),
@@ -61,19 +78,27 @@ pub struct Changed {
 }
 
 /// Changes jobs. Cloned freely.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Jobs {
     store: Store,
     keys: Keys,
     rules: Rules,
     signals: Signals,
     crash_points: CrashPoints,
+    books: Arc<dyn Books>,
 }
 
 impl Jobs {
-    /// Changes the jobs of `store` by `rules`.
-    pub fn new(store: Store, keys: Keys, rules: Rules, signals: Signals, crash_points: CrashPoints) -> Self {
-        Self { store, keys, rules, signals, crash_points }
+    /// Changes the jobs of `store` by `rules`, many at a time by `books`.
+    pub fn new(
+        store: Store,
+        keys: Keys,
+        rules: Rules,
+        signals: Signals,
+        crash_points: CrashPoints,
+        books: Arc<dyn Books>,
+    ) -> Self {
+        Self { store, keys, rules, signals, crash_points, books }
     }
 
     /// The database.
@@ -99,7 +124,7 @@ impl Jobs {
         tip_height: Option<u32>,
         facts: Facts,
     ) -> Result<Changed, ChangeError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = ledger::begin(&self.store).await?;
         let changed = self.apply_in_tx(&mut tx, job_id, input, tip_height, facts).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.announce(&changed).await;
@@ -113,80 +138,65 @@ impl Jobs {
         job_id: JobId,
         input: Input,
         tip_height: Option<u32>,
-        mut facts: Facts,
+        facts: Facts,
     ) -> Result<Changed, ChangeError> {
         let before = jobs::lock_in_tx(tx, job_id).await?.ok_or(ChangeError::Unknown(job_id))?;
         let transition = before.job.decide(input, &self.context(&before, tip_height))?;
         if !transition.is_change() {
             return Ok(Changed { record: before, transition });
         }
-        for effect in &transition.effects {
-            match *effect {
-                Effect::PostSettlement { amount } => {
-                    facts.taken = Some(amount);
-                    let beyond = amount.checked_sub(before.job.price).unwrap_or(AmountMsat::ZERO);
-                    if beyond > AmountMsat::ZERO {
-                        let note = "paid beyond the price";
-                        suspense::insert_in_tx(tx, Source::Job, job_id.uuid(), beyond, note).await?;
-                    }
-                    post_in_tx(tx, job_id, sale::settled(job_id, before.job.price, amount)?).await?;
-                }
-                Effect::PostWriteOff => {
-                    post_in_tx(tx, job_id, sale::lost(job_id, before.job.price)?).await?;
-                }
-                Effect::Capture { amount } => {
-                    facts.taken = Some(amount);
-                    let account = payer(&before)?.account;
-                    // The key before the accounts: the order in which new jobs lock them.
-                    give_back_in_tx(tx, &before, before.job.price.checked_sub(amount).ok()).await?;
-                    post_in_tx(tx, job_id, prepaid::capture(account, job_id, amount)?).await?;
-                }
-                Effect::Void => {
-                    give_back_in_tx(tx, &before, Some(before.job.price)).await?;
-                    post_in_tx(tx, job_id, prepaid::void(payer(&before)?.account, job_id)?).await?;
-                }
-                Effect::AppendClosing { outcome } => {
-                    facts.closing = self.enqueue_closing_in_tx(tx, &before, outcome, facts.taken).await?;
-                }
-                // Calls: made by the driver, which finds them by the job's state.
-                Effect::RunModel { .. }
-                | Effect::AppendReceipt
-                | Effect::ClaimInvoice
-                | Effect::ReleaseInvoice { .. } => {}
-            }
+        let plan = Plan::new(&self.keys, before, &transition, facts)?;
+        if let Some(surplus) = plan.surplus {
+            suspense::insert_in_tx(tx, Source::Job, job_id.uuid(), surplus, "paid beyond the price").await?;
         }
-        if transition.to != State::Completed {
-            // An answer that came too late is not kept.
-            facts.answer = None;
+        // What limits spending before the accounts: the order in which new jobs lock them.
+        spending::give_back_in_tx(tx, plan.unused.as_slice()).await?;
+        if let Some(posting) = plan.posting.clone() {
+            post_in_tx(tx, job_id, posting).await?;
         }
-        let record =
-            write_in_tx(tx, &before, &transition, &facts).await?.ok_or(ChangeError::Raced(job_id))?;
-        Ok(Changed { record, transition })
+        enqueue_closings_in_tx(tx, &[&plan]).await?;
+        if transitions::write_in_tx(tx, &[plan.change()]).await? == 0 {
+            return Err(ChangeError::Raced(job_id));
+        }
+        Ok(Changed { record: plan.after, transition })
     }
 
-    /// Signs the closing entry and hands it to the outbox.
+    /// Applies an input to a job as it was read, in a commit that it shares with others. Durable and announced when this returns.
     ///
-    /// Also when it is not known whether the receipt was logged: an entry about a receipt that is not there harms nobody,
-    /// a logged receipt without its ending does.
-    async fn enqueue_closing_in_tx(
+    /// For inputs that look at no tip: nothing is asked of the chain behind the lock.
+    ///
+    /// # Errors
+    /// `Raced` if the row has moved on: read it again. `Submit` when it may or may not have happened: the row tells.
+    pub async fn apply_to(
         &self,
-        tx: &mut Tx,
-        before: &JobRecord,
-        outcome: Outcome,
-        taken: Option<AmountMsat>,
-    ) -> Result<Option<String>, ChangeError> {
-        let Some(receipt) = before.receipt.as_deref() else { return Ok(None) };
-        let amount = match outcome {
-            Outcome::Settled => taken.or(before.job.charge).unwrap_or(before.job.price),
-            Outcome::Voided => AmountMsat::ZERO,
-            Outcome::Lost => before.job.price,
+        record: JobRecord,
+        input: Input,
+        facts: Facts,
+    ) -> Result<Changed, ChangeError> {
+        let transition = record.job.decide(input, &self.context(&record, None))?;
+        if !transition.is_change() {
+            return Ok(Changed { record, transition });
+        }
+        let plan = Plan::new(&self.keys, record, &transition, facts)?;
+        let changed = Changed { record: plan.after.clone(), transition };
+        self.write(plan).await?;
+        self.announce(&changed).await;
+        Ok(changed)
+    }
+
+    async fn write(&self, plan: Plan) -> Result<(), ChangeError> {
+        let (job_id, posting) = (plan.before.job_id, plan.posting.clone());
+        let row = JobRow::change(plan);
+        let Some(posting) = posting else {
+            let written = self.books.write(row).await?;
+            return if written { Ok(()) } else { Err(ChangeError::Raced(job_id)) };
         };
-        let signer = self.keys.signer();
-        let closing =
-            sign_closing(signer, before.job_id, receipt, outcome, amount, before.now)?.into_string();
-        let key = before.job_id.to_string();
-        outbox::enqueue_in_tx(tx, Uuid::now_v7(), CLOSING, &key, closing.as_bytes()).await?;
-        Ok(Some(closing))
+        match self.books.apply(posting, row).await? {
+            Verdict::Applied(_) => Ok(()),
+            // The job has ended by another change.
+            Verdict::Refused(Refusal::Moved) | Verdict::Duplicate(_) => Err(ChangeError::Raced(job_id)),
+            verdict => Err(ChangeError::NotPosted(job_id, verdict)),
+        }
     }
 
     /// Tells watchers, the job's driver and the relay about a committed change.
@@ -205,23 +215,24 @@ impl Jobs {
     }
 }
 
-/// Who pays a prepaid job.
-fn payer(before: &JobRecord) -> Result<PrepaidTerms, ChangeError> {
-    let corrupt = || StoreError::Corrupt(format!("prepaid job {} has no account", before.job_id));
-    Ok(before.prepaid.ok_or_else(corrupt)?)
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("rules", &self.rules).finish_non_exhaustive()
+    }
 }
 
-/// What was set aside and not used does not count against the key's limit any more.
-async fn give_back_in_tx(
-    tx: &mut Tx,
-    before: &JobRecord,
-    unused: Option<AmountMsat>,
-) -> Result<(), ChangeError> {
-    let (Some(unused), Some(hold)) = (unused, before.job.hold) else { return Ok(()) };
-    if unused > AmountMsat::ZERO {
-        api_keys::give_back_in_tx(tx, payer(before)?.key_id, unused, hold.accepted_at).await?;
-    }
-    Ok(())
+/// Hands closing entries to the outbox.
+async fn enqueue_closings_in_tx(tx: &mut Tx, plans: &[&Plan]) -> Result<(), StoreError> {
+    let keyed = plans.iter().filter_map(|plan| Some((plan, plan.facts.closing.as_deref()?)));
+    let items: Vec<outbox::NewItem> = keyed
+        .map(|(plan, closing)| outbox::NewItem {
+            id: Uuid::now_v7(),
+            kind: CLOSING,
+            key: plan.before.job_id.to_string(),
+            payload: closing.as_bytes().to_vec(),
+        })
+        .collect();
+    outbox::enqueue_in_tx(tx, &items).await
 }
 
 /// The one transaction that ends a job in the books. The job's row is locked, and its accounts are locked behind it.

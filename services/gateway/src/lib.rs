@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod adapters;
+pub mod admission;
 pub mod app;
 pub mod audit_log;
 pub mod brakes;

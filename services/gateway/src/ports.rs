@@ -11,7 +11,10 @@ use ailayer_tlog::NodeHash;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use crate::domain::ledger::{Operation, Verdict};
 use crate::domain::release::ReleaseReason;
+use crate::jobs::JobRow;
+use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
 
 /// Events in cursor order, without an end.
 pub type PaymentEvents = BoxStream<'static, Result<PaymentEvent, CallError>>;
@@ -48,6 +51,27 @@ pub trait Serving: Send + Sync + 'static {
     async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError>;
     /// Computes embeddings.
     async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError>;
+}
+
+/// Writes what changes of prepaid jobs: operations of the ledger and rows, together or not at all. The real one is the
+/// coalescing writer ([`LedgerHandle`]); without a database a gateway's own cost is measured.
+#[async_trait]
+pub trait Books: Send + Sync + 'static {
+    /// Applies an operation together with a row; durable when it is answered.
+    async fn apply(&self, operation: Operation, row: JobRow) -> Result<Verdict, SubmitError>;
+    /// Writes a row alone; false if it has moved on.
+    async fn write(&self, row: JobRow) -> Result<bool, SubmitError>;
+}
+
+#[async_trait]
+impl Books for LedgerHandle<JobRow> {
+    async fn apply(&self, operation: Operation, row: JobRow) -> Result<Verdict, SubmitError> {
+        self.submit_with(operation, row).await
+    }
+
+    async fn write(&self, row: JobRow) -> Result<bool, SubmitError> {
+        self.write(row).await
+    }
 }
 
 /// Keeps the transparency log.

@@ -1,8 +1,7 @@
 //! Jobs that are paid from a balance: quoted, held and running in one commit, driven here, answered by the same call.
 
-mod rows;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use ailayer_client::CallError;
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
@@ -15,12 +14,12 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use rows::{PrepaidRow, PrepaidRows};
-
 use crate::access::{Access, AccessError};
+use crate::admission::AdmissionError;
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
-use crate::domain::api_key::Caller;
+use crate::domain::answer::Answer;
+use crate::domain::api_key::{Caller, SpendLimit, Spent};
 use crate::domain::brake::Brake;
 use crate::domain::job::{Job, Rail};
 use crate::domain::keys::{Keys, token_hash};
@@ -30,12 +29,16 @@ use crate::domain::order::{EmbedInput, Order, OrderError, OrderLimits};
 use crate::domain::price::{Price, PriceError};
 use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::driver::Driver;
+use crate::jobs::JobRow;
 use crate::models::Models;
+use crate::ports::Books;
 use crate::prices::Prices;
 use crate::signals::Signals;
+use crate::store::api_keys::KeyRecord;
+use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
-use crate::store::{self, JobRecord, PrepaidTerms, api_keys, jobs};
-use crate::tasks::write_ledger::{LedgerHandle, SubmitError};
+use crate::store::{self, JobRecord, PrepaidTerms, account_limits, api_keys, jobs};
+use crate::tasks::write_ledger::SubmitError;
 
 /// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
 const SPECIAL_TOKENS: u64 = 3;
@@ -75,12 +78,18 @@ pub enum PrepaidError {
     /// The key has spent what it may in this window.
     #[error("the key has reached its spending limit")]
     SpendLimit,
+    /// All keys of the account have spent what they may in this window.
+    #[error("the account has reached its spending limit")]
+    AccountSpendLimit,
     /// The key's requests or tokens a minute.
     #[error(transparent)]
     Access(#[from] AccessError),
     /// An operator has stopped it.
     #[error(transparent)]
     Brake(#[from] BrakeError),
+    /// There is no room for another job.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// Model serving failed.
     #[error("model serving: {0}")]
     Serving(#[source] CallError),
@@ -131,6 +140,15 @@ pub struct PrepaidOrder {
     pub max_price: Option<AmountMsat>,
 }
 
+/// How an order ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The job, in a terminal state.
+    pub record: JobRecord,
+    /// The answer, if the job has come to it within this call; it is in the job's row in any case.
+    pub answer: Option<Answer>,
+}
+
 /// Runs prepaid jobs. Cloned freely.
 #[derive(Clone)]
 pub struct Prepaid {
@@ -148,8 +166,10 @@ pub struct Prepaid {
     pub models: Models,
     /// Counts tokens against keys.
     pub access: Access,
+    /// Tells when quotes are made.
+    pub clock: Clock,
     /// Writes reservations and jobs together.
-    pub ledger: LedgerHandle<PrepaidRow>,
+    pub books: Arc<dyn Books>,
     /// Runs what has begun.
     pub driver: Driver,
     /// Bounds the jobs that run here at once.
@@ -163,30 +183,43 @@ pub struct Prepaid {
 impl Prepaid {
     /// Runs an order to its end, or answers the end of the job that its request id has made. Dropped, it leaves a job that goes
     /// on: another driver takes it over when the lease lapses.
-    pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<JobRecord, PrepaidError> {
+    pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<Ended, PrepaidError> {
         let body_digest = self.body_digest(order);
-        if let Some(known) = self.known(caller, order, body_digest).await? {
-            return self.end_of(known).await;
+        match self.run_new(caller, order, body_digest).await {
+            Ok(Some(ended)) => Ok(ended),
+            // A request that has made a job is answered by it, whatever stands in the way of new ones. It is looked for only
+            // now, so that those who ask once do not wait for it.
+            Ok(None) => match self.known(caller, order, body_digest).await? {
+                Some(known) => self.end_of(known).await,
+                None => Err(PrepaidError::Refused(Refusal::Moved)),
+            },
+            Err(error) => match self.known(caller, order, body_digest).await? {
+                Some(known) => self.end_of(known).await,
+                None => Err(error),
+            },
         }
+    }
+
+    /// Runs an order as if it were new; none if it turns out that its request has made a job.
+    async fn run_new(
+        &self,
+        caller: &Caller,
+        order: &PrepaidOrder,
+        body_digest: Digest,
+    ) -> Result<Option<Ended>, PrepaidError> {
         // Held until the job ends: what cannot run now is refused before anything is set aside.
         let _slot = self.slots.try_acquire().map_err(|_| SubmitError::Overloaded)?;
         let new = self.offer(caller, order, body_digest).await?;
-        let job_id = new.job_id;
-        match self.begin(new.clone()).await? {
-            Some(begun_at) => {
-                self.crash_points.pass(crash_points::RUNNING).await;
-                let owner = new.owner;
-                self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
-            }
-            // A twin of this request was faster.
-            None => {
-                let known = self.known(caller, order, body_digest).await?;
-                let known = known.ok_or_else(|| PrepaidError::Refused(Refusal::Moved))?;
-                return self.end_of(known).await;
-            }
+        let (job_id, owner) = (new.job_id, new.owner);
+        let Some(begun_at) = self.begin(new.clone()).await? else { return Ok(None) };
+        self.crash_points.pass(crash_points::RUNNING).await;
+        let ended = self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
+        if let Some((record, answer)) = ended {
+            return Ok(Some(Ended { record, answer }));
         }
         let record = jobs::by_id(self.store.pool(), job_id).await?;
-        self.end_of(record.ok_or_else(|| StoreError::Corrupt("a job that began is gone".to_owned()))?).await
+        let record = record.ok_or_else(|| StoreError::Corrupt("a job that began is gone".to_owned()))?;
+        self.end_of(record).await.map(Some)
     }
 
     /// The job that the request has made, if it has made one.
@@ -205,15 +238,17 @@ impl Prepaid {
     }
 
     /// Waits for a job's end.
-    async fn end_of(&self, mut record: JobRecord) -> Result<JobRecord, PrepaidError> {
-        let mut changes = self.signals.subscribe();
+    async fn end_of(&self, mut record: JobRecord) -> Result<Ended, PrepaidError> {
+        let mut changes = self.signals.watch(record.job_id);
+        let mut wait = Duration::ZERO;
         while !record.job.state.is_terminal() {
-            // Another replica's change is noticed by polling.
-            let _ = tokio::time::timeout(self.driver.lease / 3, changes.of(record.job_id)).await;
+            // The first look is behind the begin of listening; another replica's change is noticed by polling.
+            let _ = tokio::time::timeout(wait, changes.next()).await;
+            wait = self.driver.lease / 3;
             let found = jobs::by_id(self.store.pool(), record.job_id).await?;
             record = found.ok_or_else(|| StoreError::Corrupt("a job is gone".to_owned()))?;
         }
-        Ok(record)
+        Ok(Ended { record, answer: None })
     }
 
     /// What is asked, as the digest that a repeat must agree in. The limit is part of it: it decides whether a job begins.
@@ -244,13 +279,14 @@ impl Prepaid {
         self.brakes.check(Brake::NewJobs).await?;
         let price = self.prices.of(&order.model_name).await?;
         let price = price.ok_or_else(|| PrepaidError::NotForSale(order.model_name.clone()))?;
+        self.driver.admission.model(&order.model_name)?;
         let found = self.models.find(&order.model_name, &order.model_version).await;
         let model = found.map_err(PrepaidError::Serving)?;
         let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
         let (input_tokens, cap) = self.bound(caller, order, &price, &model).await?;
         self.access.tokens(caller, input_tokens)?;
         let job_id = JobId::new(Uuid::now_v7());
-        let created_at = store::now(self.store.pool()).await?;
+        let created_at = self.clock.now().await?;
         let facts = QuoteFacts {
             job_id,
             network: self.settings.network,
@@ -312,7 +348,7 @@ impl Prepaid {
         let (account, key_id, cap) = (new.terms.account, new.terms.key_id, new.cap);
         let operation = prepaid::reserve(account, new.job_id, cap)?;
         let twin = (account, new.request_id);
-        let submitted = self.ledger.submit_with(operation, PrepaidRow::new(new)).await;
+        let submitted = self.books.apply(operation, JobRow::begin(new)).await;
         match submitted {
             Ok(Verdict::Applied(posted) | Verdict::Duplicate(posted)) => Ok(Some(posted.posted_at)),
             Ok(Verdict::Refused(Refusal::InsufficientFunds)) => Err(PrepaidError::InsufficientFunds(cap)),
@@ -339,16 +375,21 @@ impl Prepaid {
         if store::prepaid::by_request_id(pool, account, request_id).await?.is_some() {
             return Ok(None);
         }
-        match api_keys::by_id(pool, key_id).await? {
-            Some(key) if key.is_good() => match key.caller.terms.spend_limit {
-                Some(limit) if key.spent.with(&limit, cap, key.now).is_none() => {
-                    Err(PrepaidError::SpendLimit)
-                }
-                // There is room again by now: the caller may come back at once.
-                _ => Err(SubmitError::Overloaded.into()),
-            },
-            _ => Err(AccessError::Invalid.into()),
+        let Some(key) = api_keys::by_id(pool, key_id).await?.filter(KeyRecord::is_good) else {
+            return Err(AccessError::Invalid.into());
+        };
+        let is_full = |limit: Option<SpendLimit>, spent: Spent, now| {
+            limit.is_some_and(|limit| spent.with(&limit, cap, now).is_none())
+        };
+        if is_full(key.caller.terms.spend_limit, key.spent, key.now) {
+            return Err(PrepaidError::SpendLimit);
         }
+        let of_account = account_limits::of(pool, account).await?;
+        if of_account.is_some_and(|it| is_full(it.limits.spend_limit, it.spent, it.now)) {
+            return Err(PrepaidError::AccountSpendLimit);
+        }
+        // There is room again by now: the caller may come back at once.
+        Err(SubmitError::Overloaded.into())
     }
 }
 

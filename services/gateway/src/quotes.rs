@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::invoice::{Agreement, Invoice as SignedInvoice, InvoiceError};
-use ailayer_client::payment::HoldInvoiceState;
+use ailayer_client::payment::{HoldInvoiceState, Node};
 use ailayer_client::serving::{EmbedCall, Tokenized};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, JobId, JobToken, Network, PaymentHash, UnixMs, UnixS};
@@ -16,12 +16,14 @@ use ailayer_store::{Store, StoreError};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::admission::{Admission, AdmissionError, QuoteRefused};
 use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
 use crate::domain::brake::Brake;
 use crate::domain::job::{Rail, State};
 use crate::domain::keys::{Keys, token_hash};
 use crate::domain::order::{Order, OrderError, OrderLimits};
+use crate::domain::payer::Payer;
 use crate::domain::price::{Price, PriceError};
 use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::ports::{Payments, Serving};
@@ -44,9 +46,9 @@ pub enum QuoteError {
     /// The price is zero or impossible.
     #[error(transparent)]
     Price(#[from] PriceError),
-    /// Too many quotes wait for their payers.
-    #[error("too many quotes are open; try again when some have ended")]
-    TooManyOpen,
+    /// There is no room for another job.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The Lightning node cannot hold money now.
     #[error("the Lightning node is not in sync yet")]
     NotSynced,
@@ -90,8 +92,6 @@ pub struct QuoteSettings {
     pub expiry: Duration,
     /// How much an order may carry.
     pub limits: OrderLimits,
-    /// Quotes that may wait for their payers at once. Requests in flight may exceed it by their number.
-    pub max_open: u32,
 }
 
 /// A quote with its invoice.
@@ -128,6 +128,8 @@ pub struct Quotes {
     pub prices: Prices,
     /// What operators have stopped.
     pub brakes: Brakes,
+    /// Whether there is room.
+    pub admission: Admission,
     /// The Lightning node's keeper.
     pub payments: Arc<dyn Payments>,
     /// Counts tokens.
@@ -136,15 +138,24 @@ pub struct Quotes {
     pub crash_points: CrashPoints,
 }
 
+impl From<QuoteRefused> for QuoteError {
+    fn from(error: QuoteRefused) -> Self {
+        match error {
+            QuoteRefused::Refused(error) => Self::Admission(error),
+            QuoteRefused::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Quotes {
     /// Quotes an order, or answers the stored quote of its request id. A repeat finishes what a crash or failure left
     /// undone, with the same job and invoice id.
-    pub async fn create(&self, order: &Order) -> Result<Quoted, QuoteError> {
+    pub async fn create(&self, order: &Order, payer: Option<Payer>) -> Result<Quoted, QuoteError> {
         let body_digest = order.body_digest();
         let found = jobs::by_request_id(self.store.pool(), order.request_id).await?;
         let record = match found {
             Some(record) => record,
-            None => self.offer(order, body_digest).await?,
+            None => self.offer(order, body_digest, payer).await?,
         };
         if record.body_digest != body_digest {
             return Err(QuoteError::RequestIdReused);
@@ -170,16 +181,20 @@ impl Quotes {
     }
 
     /// Row 1: prices the order and stores the signed quote.
-    async fn offer(&self, order: &Order, body_digest: Digest) -> Result<JobRecord, QuoteError> {
+    async fn offer(
+        &self,
+        order: &Order,
+        body_digest: Digest,
+        payer: Option<Payer>,
+    ) -> Result<JobRecord, QuoteError> {
         order.check(self.settings.network, &self.settings.limits)?;
         self.brakes.check(Brake::NewJobs).await?;
         let price = self.prices.of(&order.model_name).await?;
         let price = price.ok_or_else(|| QuoteError::NotForSale(order.model_name.clone()))?;
-        if jobs::count_open(self.store.pool()).await? >= u64::from(self.settings.max_open) {
-            return Err(QuoteError::TooManyOpen);
-        }
-        let tokenized = self.count_tokens(order).await?;
-        let new = self.new_job(order, body_digest, &price, tokenized).await?;
+        self.admission.quote(payer, &order.model_name).await?;
+        let (node, tokenized) = self.ask(order).await?;
+        let new = NewJob { payer, ..self.new_job(order, body_digest, &price, tokenized).await? };
+        self.admission.payment(&node, new.price)?;
         if jobs::insert(&self.store, &new).await? {
             tracing::info!(job_id = %new.job_id, price_msat = new.price.msat(), "job quoted");
             self.crash_points.pass(crash_points::QUOTED).await;
@@ -190,7 +205,7 @@ impl Quotes {
     }
 
     /// Asks the node and model serving side by side: a row is made only when an invoice can follow.
-    async fn count_tokens(&self, order: &Order) -> Result<Tokenized, QuoteError> {
+    async fn ask(&self, order: &Order) -> Result<(Node, Tokenized), QuoteError> {
         let call = EmbedCall {
             model_name: order.model_name.clone(),
             model_version: order.model_version.clone(),
@@ -205,7 +220,7 @@ impl Quotes {
             let what = format!("a node on {} for a gateway on {}", node.network, self.settings.network);
             return Err(QuoteError::Payment(CallError::Malformed { service: "payment", what }));
         }
-        if node.synced { Ok(tokenized) } else { Err(QuoteError::NotSynced) }
+        if node.synced { Ok((node, tokenized)) } else { Err(QuoteError::NotSynced) }
     }
 
     async fn new_job(
@@ -249,6 +264,7 @@ impl Quotes {
             expiry: UnixMs(expiry_s.saturating_mul(1000)),
             invoice_expiry_s: u32::try_from(self.settings.expiry.as_secs()).unwrap_or(u32::MAX),
             quote: sign_quote(self.keys.signer(), facts)?.into_string(),
+            payer: None,
         })
     }
 

@@ -13,6 +13,7 @@ mod get_result;
 mod list_models;
 mod watch_job;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ailayer_platform::error::Failure;
@@ -29,10 +30,10 @@ use crate::brakes::Brakes;
 use crate::deposits::Deposits;
 use crate::domain::keys::{Keys, token_opens};
 use crate::error::JobError;
-use crate::jobs::Jobs;
+use crate::jobs::{JobRow, Jobs};
 use crate::operators::Operators;
 use crate::ports::{Payments, Serving};
-use crate::prepaid::{Prepaid, PrepaidRow};
+use crate::prepaid::Prepaid;
 use crate::quotes::Quotes;
 use crate::signals::Signals;
 use crate::store::{JobRecord, jobs};
@@ -57,7 +58,7 @@ pub struct Gateway {
     /// What operators have stopped.
     pub brakes: Brakes,
     /// Writes to the ledger.
-    pub ledger: LedgerHandle<PrepaidRow>,
+    pub ledger: LedgerHandle<JobRow>,
     /// Changes jobs.
     pub jobs: Jobs,
     /// The gateway's keys.
@@ -70,6 +71,8 @@ pub struct Gateway {
     pub log: Log,
     /// Tells when jobs change.
     pub signals: Signals,
+    /// The header in which a proxy names the caller's address.
+    pub payer_header: Option<String>,
     /// One permit a watcher.
     pub watchers: Arc<Semaphore>,
     /// Ends open streams.
@@ -77,6 +80,15 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Whom the network names as the caller: the connection, or what the proxy in front of us says in its header. None within one
+    /// process.
+    fn payer_address<T>(&self, request: &Request<T>) -> Option<IpAddr> {
+        let Some(header) = &self.payer_header else { return Some(request.remote_addr()?.ip()) };
+        // The last one is our own proxy's word; those before it are the caller's.
+        let value = request.metadata().get(header.as_str())?.to_str().ok()?;
+        value.rsplit(',').next()?.trim().parse().ok()
+    }
+
     /// Finds the job that a key names and opens. A wrong token costs the same work and answers the same as no job.
     async fn open(&self, key: Option<pb::JobKey>) -> Result<JobRecord, JobError> {
         let key = key.unwrap_or_default();
@@ -113,7 +125,8 @@ impl GatewayService for Gateway {
         &self,
         request: Request<pb::CreateQuoteRequest>,
     ) -> Result<Response<pb::CreateQuoteResponse>, Status> {
-        Ok(Response::new(create_quote::create_quote(self, request.into_inner()).await?))
+        let payer = self.payer_address(&request);
+        Ok(Response::new(create_quote::create_quote(self, payer, request.into_inner()).await?))
     }
 
     async fn get_job(

@@ -3,22 +3,27 @@
 //! | module | rows |
 //! |---|---|
 //! | [`accounts`] | customers |
+//! | [`account_limits`] | what all keys of a customer together may do |
+//! | [`clock`] | no rows: the time |
 //! | [`api_keys`] | their keys |
 //! | [`prices`], [`brakes`], [`adjustments`] | what operators have set and corrected |
 //! | [`deposits`] | invoices that fund balances |
+//! | [`spending`] | what keys and accounts have spent in their windows |
 //! | [`suspense`] | money that is not known to be anybody's |
 //! | [`jobs`] | jobs: insert, look up, the invoice |
 //! | [`prepaid`] | jobs that are paid from a balance: how they begin |
-//! | [`transitions`] | one change of state with its history, by compare-and-set |
+//! | [`transitions`] | changes of state with their history, by compare-and-set |
 //! | [`leases`] | which replica drives which job |
 //! | [`history`] | the states a job went through |
 //! | [`ledger`] | double entry |
 //! | [`retention`] | inputs and outputs are erased |
 
+pub mod account_limits;
 pub mod accounts;
 pub mod adjustments;
 pub mod api_keys;
 pub mod brakes;
+pub mod clock;
 pub mod deposits;
 pub mod history;
 pub mod jobs;
@@ -28,6 +33,7 @@ pub mod prepaid;
 pub mod prices;
 mod record;
 pub mod retention;
+pub mod spending;
 pub mod suspense;
 pub mod ties;
 pub mod transitions;
@@ -53,6 +59,9 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "prepaid_jobs", "../migrations/0006_prepaid_jobs.sql"),
     migration!(7, "operators", "../migrations/0007_operators.sql"),
     migration!(8, "deposits", "../migrations/0008_deposits.sql"),
+    migration!(9, "payers", "../migrations/0009_payers.sql"),
+    migration!(10, "account_limits", "../migrations/0010_account_limits.sql"),
+    migration!(11, "ledger_checks", "../migrations/0011_ledger_checks.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -1,108 +1,34 @@
-//! The command line.
+//! The command line that benches share: how long, how often, and where the results go.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
-/// What each figure is, for people who ask the program.
-const FIGURES: &str = "\
-Figures (docs/reference/serving-benchmarks.md has the definitions):
-  S1   128 tokens, 8 calls in flight: texts/s served / bare engine at its best batch        >= 0.97
-  S2a  16 tokens, 32 calls in flight: texts/s served / bare engine, batch 1                 >= 1.0
-  S2b  the same / bare engine at its best batch                                             >= 0.90
-  S3   the same with batching / without                                                     >= 1.3
-  S4   mixed lengths, 32 in flight: tokens run with padding / without                       <= 1.10
-  S5a  p99 at 10 % load less the bare engine's, ms                                          <= 1.0
-  S5b  p99 at 70 % load / a bare first-in-first-out worker's on the same trace              <= 1.2
-  K2   three times too much load: texts/s answered in time / at most                        >= 0.90
-  MEM  growth of resident memory, MiB per 100,000 requests                                  < 1.0
+use crate::cores::Cores;
 
-Examples:
-  ailayer-bench                                       everything, 25 to 30 minutes
-  ailayer-bench --only S1,S2a                         two of them
-  ailayer-bench --only S2a --rounds 2 --seconds 2 --warm-up 1     a quick look, marked SHORT
-  ailayer-bench --only K2 --keep                      one again; the file's other figures stay
-  ailayer-bench markdown docs/reference/serving-benchmarks.md     put the last table into the page
+/// The whole run ends within this; no noisy round is repeated in its last minutes.
+const WHOLE: Duration = Duration::from_secs(30 * 60);
+/// What is kept for what comes after a repetition.
+const RESERVE: Duration = Duration::from_secs(8 * 60);
+/// The definitions' numbers.
+const ROUNDS: usize = 7;
+const SECONDS: f64 = 10.0;
+const WARM_UP_SECONDS: f64 = 3.0;
 
-Exit status: 0 measured (whether or not the goals are met), 1 not measured or a wrong answer seen.";
-
-/// Compares the serving path with the bare engine, side by side in one run.
-///
-/// The server runs in a process of its own, kept on one core; the load generator on another. The baseline is the
-/// same engine, session and tokenizer called straight, on the server's core, while the generator drives a null
-/// server at the same rate. Every answer is compared. Prints one table; writes target/bench/serving.json.
-#[derive(Debug, Parser)]
-#[command(name = "ailayer-bench", version, after_help = FIGURES, args_conflicts_with_subcommands = true)]
-pub struct Command {
-    #[command(subcommand)]
-    pub role: Option<Role>,
-    #[command(flatten)]
-    pub args: Args,
-}
-
-/// What else the program can be.
-#[derive(Debug, Subcommand)]
-pub enum Role {
-    /// Puts the table of the last run between the markers of a page.
-    Markdown {
-        /// The page.
-        file: PathBuf,
-        /// Where the last run wrote.
-        #[arg(long, default_value = "target/bench")]
-        out: PathBuf,
-    },
-    /// The server under test: `ailayer serve model-serving` in a smaller binary.
-    #[command(hide = true)]
-    Serve {
-        #[arg(long)]
-        config: PathBuf,
-    },
-    /// The null server.
-    #[command(hide = true)]
-    Null {
-        #[arg(long)]
-        dimensions: usize,
-    },
-}
-
-/// What is measured, and for how long.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct Args {
-    /// The figures, comma separated; all without it.
-    #[arg(long, value_delimiter = ',', ignore_case = true)]
-    pub only: Vec<Id>,
+/// The arguments of every bench.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
     /// Rounds of each comparison.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = ROUNDS, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
     pub rounds: usize,
     /// Seconds of an arm.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = SECONDS, value_parser = seconds)]
     pub seconds: f64,
     /// Seconds before each arm that are not timed.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = WARM_UP_SECONDS, value_parser = seconds)]
     pub warm_up: f64,
-    /// Seconds of overload (K2).
-    #[arg(long, default_value_t = 60.0)]
-    pub overload_seconds: f64,
-    /// Requests to the identity model (MEM).
-    #[arg(long, default_value_t = 1_000_000)]
-    pub identity_requests: usize,
-    /// Texts to the embedding model (MEM).
-    #[arg(long, default_value_t = 20_000)]
-    pub memory_texts: usize,
-    /// The most texts that the batching server runs together; the service's default without it.
-    #[arg(long)]
-    pub max_batch_rows: Option<usize>,
-    /// The model, a folder of the repository.
-    #[arg(long, default_value = "all-minilm-l6-v2")]
-    pub model: String,
-    /// The repository; `AILAYER_MODELS` or what `make setup` made without it.
-    #[arg(long)]
-    pub models: Option<PathBuf>,
-    /// The server's command, taking `--config FILE`; this program's own server without it.
-    ///
-    /// For instance 'target/release/ailayer serve model-serving'.
-    #[arg(long)]
-    pub server: Option<String>,
     /// Do not keep the sides on cores of their own.
     #[arg(long)]
     pub unpinned: bool,
@@ -117,59 +43,98 @@ pub struct Args {
     pub markdown: Option<PathBuf>,
 }
 
-/// A figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub enum Id {
-    S1,
-    #[value(name = "S2a")]
-    S2a,
-    #[value(name = "S2b")]
-    S2b,
-    S3,
-    S4,
-    #[value(name = "S5a")]
-    S5a,
-    #[value(name = "S5b")]
-    S5b,
-    K2,
-    #[value(name = "MEM")]
-    Mem,
-}
+impl RunArgs {
+    /// The cores of the two sides; none if they shall not or cannot be kept apart.
+    pub fn cores(&self) -> Option<Cores> {
+        if self.unpinned { None } else { Cores::choose().filter(|_| has_taskset()) }
+    }
 
-impl Id {
-    /// As it is written in tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::S1 => "S1",
-            Self::S2a => "S2a",
-            Self::S2b => "S2b",
-            Self::S3 => "S3",
-            Self::S4 => "S4",
-            Self::S5a => "S5a",
-            Self::S5b => "S5b",
-            Self::K2 => "K2",
-            Self::Mem => "MEM",
-        }
+    /// How long and how often, from now.
+    ///
+    /// # Errors
+    /// For seconds that are no time.
+    pub fn pace(&self) -> anyhow::Result<Pace> {
+        Ok(Pace {
+            rounds: self.rounds,
+            arm: Duration::try_from_secs_f64(self.seconds)?,
+            warm_up: Duration::try_from_secs_f64(self.warm_up)?,
+            began: Instant::now(),
+        })
+    }
+
+    /// True if any number is smaller than the definitions'.
+    pub fn is_short(&self) -> bool {
+        self.rounds < ROUNDS || self.seconds < SECONDS || self.warm_up < WARM_UP_SECONDS
     }
 }
 
-impl Args {
-    /// True if any of these is to be measured.
-    pub fn wants(&self, ids: &[Id]) -> bool {
-        self.only.is_empty() || ids.iter().any(|id| self.only.contains(id))
+/// The lengths and counts of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Rounds of each comparison.
+    pub rounds: usize,
+    /// The timed part of an arm.
+    pub arm: Duration,
+    /// What runs before it, untimed.
+    pub warm_up: Duration,
+    /// When the run began.
+    pub began: Instant,
+}
+
+impl Pace {
+    /// The same with shorter arms, for comparisons that have many.
+    #[must_use]
+    pub fn shortened(self, share: f64) -> Self {
+        Self { arm: self.arm.mul_f64(share), warm_up: self.warm_up.mul_f64(share), ..self }
     }
+
+    /// True while there is time for a noisy round to be run again.
+    pub fn may_repeat(&self) -> bool {
+        self.began.elapsed() < WHOLE.saturating_sub(RESERVE)
+    }
+
+    /// The minutes since the run began.
+    pub fn minutes(&self) -> f64 {
+        self.began.elapsed().as_secs_f64() / 60.0
+    }
+}
+
+/// Seconds of an arm: a tenth of a second, so that something happens, to an hour.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    let sound = (0.1..=3600.0).contains(&seconds);
+    if sound { Ok(seconds) } else { Err("must be 0.1 to 3600".to_owned()) }
+}
+
+fn has_taskset() -> bool {
+    let is_there = |folder: PathBuf| folder.join("taskset").is_file();
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(is_there))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<RunArgs, clap::Error> {
+        let all = std::iter::once("x").chain(arguments.iter().copied());
+        Ok(Command::try_parse_from(all)?.run)
+    }
+
     #[test]
-    fn figures_are_named_as_in_tables() {
-        let command = Command::try_parse_from(["x", "--only", "S1,s2a,MEM,K2"]).unwrap();
-        assert_eq!(command.args.only, [Id::S1, Id::S2a, Id::Mem, Id::K2]);
-        assert!(command.args.wants(&[Id::S3, Id::S2a]) && !command.args.wants(&[Id::S3]));
-        assert!(Command::try_parse_from(["x"]).unwrap().args.wants(&[Id::S3]));
+    fn what_is_no_time_is_refused() {
+        assert!(!parse(&[]).unwrap().is_short());
+        let short = parse(&["--seconds", "0.5", "--warm-up", "0.1", "--rounds", "1"]).unwrap();
+        assert!(short.is_short() && short.pace().unwrap().arm == Duration::from_millis(500));
+        for wrong in [["--seconds", "0"], ["--seconds", "nan"], ["--warm-up", "1e9"], ["--rounds", "0"]] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
     }
 }

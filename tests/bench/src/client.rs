@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::server::Server;
+use crate::corpus::{Corpus, Ring};
+use crate::run::Done;
 
 /// Connections to one model, taken in turn by the number of the call.
 pub struct Client {
@@ -26,14 +27,36 @@ pub struct Answer {
     pub at: Instant,
 }
 
+impl Answer {
+    /// The answer as one done call that was sent, or due, then.
+    pub fn since(&self, sent: Instant) -> Done {
+        Done { at: self.at, count: 1, latency: self.at.saturating_duration_since(sent) }
+    }
+}
+
 impl Client {
-    /// A client of a server's model.
-    pub fn new(server: &Server, model: &str) -> Self {
-        let clients = server.channels.iter().cloned().map(ServingServiceClient::new);
+    /// A client of a model behind these connections.
+    pub fn new(channels: &[Channel], model: &str) -> Self {
+        let clients = channels.iter().cloned().map(ServingServiceClient::new);
         Self { clients: clients.collect(), model: model.to_owned() }
     }
 
+    /// Embeds the next text of a ring and compares the answer; any refusal is an error.
+    ///
+    /// # Errors
+    /// For a refusal and for a wrong answer.
+    pub async fn embed_next(&self, call: usize, corpus: &Corpus, ring: &Ring) -> anyhow::Result<Answer> {
+        let index = ring.next(corpus);
+        let answer = self.embed(call, &corpus.text(index)?.text, None).await?;
+        let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
+        corpus.check(index, &answer.values).context("served")?;
+        Ok(answer)
+    }
+
     /// Embeds one text; a refusal answers its code.
+    ///
+    /// # Errors
+    /// When there is no connection, or an answer without an embedding.
     pub async fn embed(
         &self,
         call: usize,

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::args::Id;
 use crate::statistics::{median, median_bounds};
 
 /// How much less than the goal the bound may be.
@@ -29,8 +28,8 @@ pub struct Figure {
     pub baseline: f64,
     /// What is held against the goal: the median of the rounds' ratios; for S5a of their differences.
     pub ratio: f64,
-    /// The goal.
-    pub goal: f64,
+    /// The goal; none for what is only reported.
+    pub goal: Option<f64>,
     /// The unit of both sides.
     pub unit: String,
     /// Which way is good.
@@ -39,7 +38,7 @@ pub struct Figure {
     pub lower_bound: f64,
     /// 95 % of the medians lie below it.
     pub upper_bound: f64,
-    /// The ratio reaches the goal and its bound misses it by 0.03 at most, and nothing makes it void.
+    /// The ratio reaches the goal, if there is one, and its bound misses it by 0.03 at most, and nothing makes it void.
     pub holds: bool,
     /// A baseline varied by more than a tenth, in a rerun, too.
     pub noisy: bool,
@@ -59,17 +58,27 @@ pub struct Figure {
 
 impl Figure {
     /// A figure of rounds; each has our side, the other side, and what is held against the goal.
-    pub fn of(id: Id, better: Better, goal: f64, unit: &str, rounds: &[(f64, f64, f64)]) -> Self {
+    pub fn of(id: &str, better: Better, goal: f64, unit: &str, rounds: &[(f64, f64, f64)]) -> Self {
+        Self::new(id, better, Some(goal), unit, rounds)
+    }
+
+    /// A figure that has no goal. Less is better.
+    pub fn reported(id: &str, unit: &str, rounds: &[(f64, f64, f64)]) -> Self {
+        Self::new(id, Better::Lower, None, unit, rounds)
+    }
+
+    fn new(id: &str, better: Better, goal: Option<f64>, unit: &str, rounds: &[(f64, f64, f64)]) -> Self {
         let column = |pick: fn(&(f64, f64, f64)) -> f64| rounds.iter().map(pick).collect::<Vec<f64>>();
         let ratios = column(|round| round.2);
         let (lower_bound, upper_bound) = median_bounds(&ratios);
         let ratio = median(&ratios);
-        let holds = match better {
-            Better::Higher => ratio >= goal && lower_bound >= goal - SLACK,
-            Better::Lower => ratio <= goal && upper_bound <= goal + SLACK,
+        let holds = match (better, goal) {
+            (_, None) => true,
+            (Better::Higher, Some(goal)) => ratio >= goal && lower_bound >= goal - SLACK,
+            (Better::Lower, Some(goal)) => ratio <= goal && upper_bound <= goal + SLACK,
         };
         Self {
-            id: id.name().to_owned(),
+            id: id.to_owned(),
             ours: median(&column(|round| round.0)),
             baseline: median(&column(|round| round.1)),
             ratio,
@@ -90,18 +99,23 @@ impl Figure {
     }
 
     /// The same figure, marked if any round was noisy.
+    #[must_use]
     pub fn noisy_if(mut self, noisy: bool) -> Self {
         self.noisy = noisy;
         self
     }
 
-    /// The same figure with a further number.
+    /// The same figure with a further number; without it if it is none.
+    #[must_use]
     pub fn note(mut self, name: &str, value: f64) -> Self {
-        self.notes.push((name.to_owned(), value));
+        if value.is_finite() {
+            self.notes.push((name.to_owned(), value));
+        }
         self
     }
 
     /// The same figure, worth nothing if `condition` holds.
+    #[must_use]
     pub fn void_if(mut self, condition: bool, reason: &str) -> Self {
         if condition {
             self.holds = false;
@@ -113,9 +127,10 @@ impl Figure {
         self
     }
 
-    /// `holds`, `misses` or `void`, with what limits its worth.
+    /// `holds`, `misses`, `reported` or `void`, with what limits its worth.
     pub fn verdict(&self) -> String {
         let mut words = vec![match (self.holds, self.void.is_empty()) {
+            (true, _) if self.goal.is_none() => "reported".to_owned(),
             (true, _) => "holds".to_owned(),
             (false, true) => "misses".to_owned(),
             (false, false) => format!("void: {}", self.void),
@@ -132,7 +147,7 @@ mod tests {
 
     fn figure(better: Better, goal: f64, ratios: &[f64]) -> Figure {
         let rounds: Vec<_> = ratios.iter().map(|ratio| (*ratio, 1.0, *ratio)).collect();
-        Figure::of(Id::S1, better, goal, "texts/s", &rounds)
+        Figure::of("S1", better, goal, "texts/s", &rounds)
     }
 
     #[test]
@@ -144,6 +159,12 @@ mod tests {
         assert!(figure(Better::Lower, 1.1, &[1.05; 7]).holds);
         assert!(!figure(Better::Lower, 1.1, &[1.2; 7]).holds);
         assert!(!figure(Better::Lower, 1.1, &[f64::NAN; 7]).holds);
+    }
+
+    #[test]
+    fn what_has_no_goal_is_reported() {
+        let reported = Figure::reported("L4", "bytes", &[(700.0, 140.0, 5.0)]);
+        assert_eq!((reported.holds, reported.verdict().as_str()), (true, "reported"));
     }
 
     #[test]

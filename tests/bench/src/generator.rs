@@ -1,83 +1,56 @@
-//! Load on a server: closed loops for throughput, open loops for latency.
+//! Load: closed loops for throughput, open loops for latency.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use crate::client::Client;
-use crate::corpus::{Corpus, Ring};
-use crate::counters::Counters;
-use crate::run::{ArmRun, Done, Window, half_rates, latencies_ms, rate};
-use crate::server::Server;
-use crate::usage::{Of, processor_seconds};
+use crate::run::{ArmRun, Done, Window};
 
-/// Keeps `concurrency` calls in flight; every answer is compared. Any refusal fails the arm.
+/// Keeps `concurrency` calls in flight until the end of the window; `call` is told which of the callers it is.
+///
+/// # Errors
+/// The first of a call.
 pub async fn closed_loop(
-    server: &Server,
-    model: &str,
-    corpus: &Corpus,
     concurrency: usize,
-    warm_up: Duration,
-    length: Duration,
-) -> anyhow::Result<ArmRun> {
-    let client = Client::new(server, model);
-    let window = Window::after(warm_up, length);
-    let (ring, done, oldest) = (Ring::default(), RefCell::new(Vec::new()), RefCell::new(Duration::ZERO));
-    let one = async |worker: usize| {
-        loop {
-            let sent = Instant::now();
-            if sent >= window.end {
-                return anyhow::Ok(());
-            }
-            let index = ring.next(corpus);
-            let answer = client.embed(worker, &corpus.text(index)?.text, None).await?;
-            let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
-            corpus.check(index, &answer.values).context("served")?;
-            done.borrow_mut().push(Done { at: answer.at, texts: 1, latency: answer.at - sent });
-            if answer.at >= window.begin {
-                let longest = answer.wait.max(*oldest.borrow());
-                oldest.replace(longest);
-            }
+    window: Window,
+    call: impl AsyncFn(usize) -> anyhow::Result<Done>,
+) -> anyhow::Result<Vec<Done>> {
+    let done = RefCell::new(Vec::new());
+    let caller = async |caller: usize| {
+        while Instant::now() < window.end {
+            let answered = call(caller).await?;
+            done.borrow_mut().push(answered);
         }
+        anyhow::Ok(())
     };
-    let workers = futures::future::try_join_all((0..concurrency).map(one));
-    let (_, (seconds, counted)) = futures::try_join!(workers, metered(server, model, window))?;
-    let done = done.into_inner();
-    let texts = done.iter().filter(|d| window.begin <= d.at && d.at < window.end).count();
-    Ok(ArmRun {
-        rate: rate(&done, window),
-        latencies_ms: latencies_ms(&done, window),
-        halves: half_rates(&done, window),
-        processor_seconds_a_text: seconds / texts as f64,
-        oldest_wait: oldest.into_inner(),
-        counted: Some(counted),
-    })
+    futures::future::try_join_all((0..concurrency).map(caller)).await?;
+    Ok(done.into_inner())
 }
 
-/// What the server used and counted within a window.
-async fn metered(server: &Server, model: &str, window: Window) -> anyhow::Result<(f64, Counters)> {
-    let reading = async || {
-        let counted = match server.admin {
-            Some(admin) => Counters::read(admin, model).await?,
-            None => Counters::default(),
-        };
-        anyhow::Ok((processor_seconds(Of::Process(server.process))?, counted))
-    };
+/// Reads something where a window begins and where it ends.
+///
+/// # Errors
+/// Those of the readings.
+pub async fn at_edges<T>(
+    window: Window,
+    reading: impl AsyncFn() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, T)> {
     tokio::time::sleep_until(window.begin.into()).await;
-    let (used, counted) = reading().await?;
+    let before = reading().await?;
     tokio::time::sleep_until(window.end.into()).await;
-    let (used_after, counted_after) = reading().await?;
-    Ok((used_after - used, counted_after.since(counted)))
+    Ok((before, reading().await?))
 }
 
 /// Starts a call at each time of a trace, whatever became of the ones before; answers in the order of their ends.
 ///
 /// A thread of its own keeps the time: the runtime's timers are good to a millisecond only.
+///
+/// # Errors
+/// The first of a call.
 pub async fn open_loop<T, F: Future<Output = anyhow::Result<T>>>(
     trace: &[Duration],
     begin: Instant,
@@ -110,22 +83,21 @@ pub async fn open_loop<T, F: Future<Output = anyhow::Result<T>>>(
     Ok(answers)
 }
 
-/// Calls a server at a steady rate and throws the answers away, until dropped.
-pub async fn neighbour(null: &Server, corpus: &Corpus, rate: f64) -> anyhow::Result<()> {
-    let client = Client::new(null, "null");
-    let (ring, begin) = (Ring::default(), Instant::now());
-    let (mut sent, mut calls) = (0_usize, FuturesUnordered::new());
-    let mut tick = tokio::time::interval(Duration::from_millis(2));
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {
-                while (sent as f64) < begin.elapsed().as_secs_f64() * rate {
-                    let text = &corpus.text(ring.next(corpus))?.text;
-                    calls.push(client.embed(sent, text, None));
-                    sent += 1;
-                }
-            }
-            Some(answer) = calls.next() => drop(answer?),
-        }
-    }
+/// Plays a trace, with its warm-up, against `call`, which is told the number of the call and when it was due.
+///
+/// # Errors
+/// The first of a call.
+pub async fn traced(
+    trace: &[Duration],
+    warm_up: Duration,
+    call: impl AsyncFn(usize, Instant) -> anyhow::Result<Done>,
+) -> anyhow::Result<ArmRun> {
+    let begin = soon();
+    let done = open_loop(trace, begin, |index, due| call(index, due)).await?;
+    Ok(ArmRun::of_latencies(&done, Window { begin: begin + warm_up, end: Instant::now() }))
+}
+
+/// When a trace may begin: a little ahead, so that the clock's thread is there before the first call is due.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(20)
 }

@@ -1,13 +1,12 @@
 //! What the figures were measured on.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::report::Machine;
 
-/// Asks the system; what it does not say stays empty.
-pub fn describe(library: &Path) -> Machine {
+/// Asks the system; what it does not say stays empty. `engine` is what the figures rest on, with its version.
+pub fn describe(engine: String) -> Machine {
     let said = |program: &str, arguments: &[&str]| {
         let output =
             Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
@@ -23,7 +22,7 @@ pub fn describe(library: &Path) -> Machine {
         processor: model.map(|(_, name)| name.to_owned()).unwrap_or_default(),
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         kernel: said("uname", &["-r"]),
-        engine: library.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        engine,
         load_average: load.split_whitespace().next().unwrap_or_default().to_owned(),
         minutes: 0.0,
     }

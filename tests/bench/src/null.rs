@@ -1,69 +1,86 @@
-//! `ailayer-bench null`: a server whose model does nothing, so that the raw arm has the same neighbour as the served one.
+//! A model server whose model does nothing: a neighbour that costs what a server costs, or what is behind a hop that is measured.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
-use std::io::Write as _;
-use std::task::{Context, Poll};
+use ailayer_proto::ailayer::serving::v1 as pb;
+use futures::stream::{Empty, empty};
+use pb::serving_service_server::{ServingService, ServingServiceServer};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
 
-use ailayer_proto::ailayer::serving::v1::{EmbedRequest, EmbedResponse, Embedding};
-use futures::future::BoxFuture;
-use tokio::net::TcpListener;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
-use tower::Service;
+/// The one model it has, under the name of the real one.
+pub const MODEL: &str = "all-minilm-l6-v2";
+/// What each text is said to have: the least that texts of any length may have.
+pub const TOKENS: u32 = 1;
 
-/// Prints its address as the first line, and serves until it is ended.
-pub fn serve(dimensions: usize) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let mut out = std::io::stdout();
-        writeln!(out, "{}", listener.local_addr()?)?;
-        out.flush()?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let null = Null { dimensions };
-        Ok(tonic::transport::Server::builder().add_service(null).serve_with_incoming(incoming).await?)
-    })
+/// Answers at once, every text with the same vector of length 1.
+#[derive(Debug, Clone)]
+pub struct Null {
+    model: pb::Model,
+    values: Vec<f32>,
 }
 
-/// Answers every method of the service as `Embed`, with vectors of zeros.
-#[derive(Debug, Clone, Copy)]
-struct Null {
-    dimensions: usize,
-}
-
-impl NamedService for Null {
-    const NAME: &'static str = "ailayer.serving.v1.ServingService";
-}
-
-impl Service<http::Request<Body>> for Null {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl Null {
+    /// A model of so many dimensions.
+    pub fn new(dimensions: u32) -> Self {
+        let first_of_all = (0..dimensions).map(|at| if at == 0 { 1.0 } else { 0.0 });
+        let model = pb::Model {
+            name: MODEL.to_owned(),
+            version: "1".to_owned(),
+            digest: vec![0; 32],
+            kind: "embedding".to_owned(),
+            execution_provider: "none".to_owned(),
+            max_input_tokens: 512,
+            dimensions,
+            max_items: 64,
+            max_text_bytes: 64 * 1024,
+        };
+        Self { model, values: first_of_all.collect() }
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let null = *self;
-        Box::pin(async move {
-            let codec = ProstCodec::<EmbedResponse, EmbedRequest>::default();
-            Ok(Grpc::new(codec).unary(null, request).await)
-        })
+    /// The gRPC service.
+    pub fn routes(self) -> Routes {
+        Routes::new(ServingServiceServer::new(self))
+    }
+
+    fn embedding(&self) -> pb::Embedding {
+        pb::Embedding { values: self.values.clone(), input_tokens: TOKENS, ..Default::default() }
     }
 }
 
-impl UnaryService<EmbedRequest> for Null {
-    type Response = EmbedResponse;
-    type Future = Ready<Result<Response<EmbedResponse>, Status>>;
+type Answer<T> = Result<Response<T>, Status>;
 
-    fn call(&mut self, request: Request<EmbedRequest>) -> Self::Future {
-        let zeros = || Embedding { values: vec![0.0; self.dimensions], ..Default::default() };
-        let embeddings = request.get_ref().texts.iter().map(|_| zeros()).collect();
-        ready(Ok(Response::new(EmbedResponse { embeddings, ..Default::default() })))
+#[tonic::async_trait]
+impl ServingService for Null {
+    type TokenizeStreamStream = Empty<Result<pb::TokenizeStreamResponse, Status>>;
+    type EmbedStreamStream = Empty<Result<pb::EmbedStreamResponse, Status>>;
+
+    async fn list_models(&self, _: Request<pb::ListModelsRequest>) -> Answer<pb::ListModelsResponse> {
+        Ok(Response::new(pb::ListModelsResponse { models: vec![self.model.clone()] }))
+    }
+
+    async fn tokenize(&self, request: Request<pb::TokenizeRequest>) -> Answer<pb::TokenizeResponse> {
+        let token_counts = request.get_ref().texts.iter().map(|_| TOKENS).collect();
+        let model = Some(self.model.clone());
+        Ok(Response::new(pb::TokenizeResponse { model, token_counts, ..Default::default() }))
+    }
+
+    async fn embed(&self, request: Request<pb::EmbedRequest>) -> Answer<pb::EmbedResponse> {
+        let embeddings: Vec<_> = request.get_ref().texts.iter().map(|_| self.embedding()).collect();
+        let input_tokens = u64::from(TOKENS) * u64::try_from(embeddings.len()).unwrap_or(u64::MAX);
+        let model = Some(self.model.clone());
+        Ok(Response::new(pb::EmbedResponse { model, embeddings, input_tokens, ..Default::default() }))
+    }
+
+    async fn tokenize_stream(
+        &self,
+        _: Request<Streaming<pb::TokenizeStreamRequest>>,
+    ) -> Answer<Self::TokenizeStreamStream> {
+        Ok(Response::new(empty()))
+    }
+
+    async fn embed_stream(
+        &self,
+        _: Request<Streaming<pb::EmbedStreamRequest>>,
+    ) -> Answer<Self::EmbedStreamStream> {
+        Ok(Response::new(empty()))
     }
 }

@@ -2,16 +2,31 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::args::RunArgs;
 use crate::figure::{Better, Figure};
 
-const FIGURES: &str = "serving.json";
-const MACHINE: &str = "serving-machine.json";
-const BEGIN: &str = "<!-- bench-serving: begin -->";
-const END: &str = "<!-- bench-serving: end -->";
+/// The files and the page of one bench.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// Names `NAME.json`, `NAME-machine.json` and the page's markers `bench-NAME`.
+    pub name: &'static str,
+    /// The figures in the order in which they are shown.
+    pub order: &'static [&'static str],
+}
+
+/// What limits the worth of all figures of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Shorter than the definitions want.
+    pub short: bool,
+    /// Both sides had a core of their own.
+    pub pinned: bool,
+}
 
 /// Where and when the figures were measured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -26,7 +41,7 @@ pub struct Machine {
     pub cores: usize,
     /// The kernel.
     pub kernel: String,
-    /// The engine's library.
+    /// What the figures rest on, with its version: an engine's library, a database.
     pub engine: String,
     /// The load average when the run began: neighbours make noise.
     pub load_average: String,
@@ -34,38 +49,113 @@ pub struct Machine {
     pub minutes: f64,
 }
 
-/// Writes the figures, and keeps those of the last run that are not among them if asked to.
-pub fn write(
-    folder: &Path,
-    mut figures: Vec<Figure>,
-    machine: &Machine,
-    keep: bool,
-) -> anyhow::Result<Vec<Figure>> {
-    std::fs::create_dir_all(folder)?;
-    if keep && let Ok((old, _)) = read(folder) {
-        figures.extend(
-            old.into_iter().filter(|old| !figures.iter().any(|new| new.id == old.id)).collect::<Vec<_>>(),
-        );
+impl Report {
+    /// Marks, writes and shows the figures of a run; fills the page if the arguments name one. Answers the table.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn publish(
+        &self,
+        args: &RunArgs,
+        mut figures: Vec<Figure>,
+        limits: Limits,
+        machine: &Machine,
+    ) -> anyhow::Result<String> {
+        let measured_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        for figure in &mut figures {
+            (figure.short, figure.pinned, figure.measured_at) = (limits.short, limits.pinned, measured_at);
+        }
+        let figures = self.write(&args.out, figures, machine, args.keep)?;
+        args.markdown.as_ref().map_or(Ok(()), |page| self.fill_page(page, &args.out))?;
+        Ok(table(&figures))
     }
-    figures.sort_by_key(|figure| ORDER.iter().position(|id| *id == figure.id));
-    std::fs::write(folder.join(FIGURES), serde_json::to_string_pretty(&figures)? + "\n")?;
-    std::fs::write(folder.join(MACHINE), serde_json::to_string_pretty(machine)? + "\n")?;
-    Ok(figures)
-}
 
-const ORDER: [&str; 9] = ["S1", "S2a", "S2b", "S3", "S4", "S5a", "S5b", "K2", "MEM"];
+    /// Puts the table of the last run, in `folder`, between the markers of a page.
+    ///
+    /// # Errors
+    /// When there was no run, or the page has no markers.
+    pub fn fill_page(&self, page: &Path, folder: &Path) -> anyhow::Result<()> {
+        let (figures, machine) = self.read(folder)?;
+        let text = self.fill(&std::fs::read_to_string(page)?, &figures, &machine)?;
+        Ok(std::fs::write(page, text)?)
+    }
 
-/// Reads what the last run wrote.
-pub fn read(folder: &Path) -> anyhow::Result<(Vec<Figure>, Machine)> {
-    let text = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-    };
-    Ok((serde_json::from_str(&text(FIGURES)?)?, serde_json::from_str(&text(MACHINE)?)?))
+    /// Writes the figures, and keeps those of the last run that are not among them if asked to.
+    fn write(
+        &self,
+        folder: &Path,
+        mut figures: Vec<Figure>,
+        machine: &Machine,
+        keep: bool,
+    ) -> anyhow::Result<Vec<Figure>> {
+        std::fs::create_dir_all(folder)?;
+        if keep && let Ok((old, _)) = self.read(folder) {
+            figures.extend(
+                old.into_iter().filter(|old| !figures.iter().any(|new| new.id == old.id)).collect::<Vec<_>>(),
+            );
+        }
+        figures.sort_by_key(|figure| self.order.iter().position(|id| *id == figure.id));
+        let [of_figures, of_machine] = self.files();
+        std::fs::write(folder.join(of_figures), serde_json::to_string_pretty(&figures)? + "\n")?;
+        std::fs::write(folder.join(of_machine), serde_json::to_string_pretty(machine)? + "\n")?;
+        Ok(figures)
+    }
+
+    /// Reads what the last run wrote.
+    fn read(&self, folder: &Path) -> anyhow::Result<(Vec<Figure>, Machine)> {
+        let text = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+        };
+        let [of_figures, of_machine] = self.files();
+        Ok((serde_json::from_str(&text(&of_figures)?)?, serde_json::from_str(&text(&of_machine)?)?))
+    }
+
+    fn files(&self) -> [String; 2] {
+        [format!("{}.json", self.name), format!("{}-machine.json", self.name)]
+    }
+
+    /// Puts table and machine between the markers of a page.
+    fn fill(&self, page: &str, figures: &[Figure], machine: &Machine) -> anyhow::Result<String> {
+        let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- bench-{}: {edge} -->", self.name));
+        let (head, rest) =
+            page.split_once(&begin).with_context(|| format!("the page has no line {begin}"))?;
+        let (_, tail) = rest.split_once(&end).with_context(|| format!("the page has no line {end}"))?;
+        ensure!(!figures.is_empty(), "there are no figures");
+        let mut text = format!("{head}{begin}\n");
+        let Machine { date, commit, processor, cores, kernel, engine, load_average, minutes } = machine;
+        let _ = writeln!(
+            text,
+            "Measured {date} at commit {commit}: {processor}, {cores} cores, Linux {kernel}, {engine}; load average \
+             {load_average} at the start; {minutes:.0} minutes.\n"
+        );
+        text.push_str("| id | ours | baseline | ratio | 95 % bound | goal | unit | verdict |\n|---|---|---|---|---|---|---|---|\n");
+        for figure in figures {
+            let _ = writeln!(
+                text,
+                "| {} | {:.2} | {:.2} | {:.3} | {:.3} | {} | {} | {} |",
+                figure.id,
+                figure.ours,
+                figure.baseline,
+                figure.ratio,
+                bound(figure),
+                goal(figure),
+                figure.unit,
+                figure.verdict()
+            );
+        }
+        text.push('\n');
+        for figure in figures.iter().filter(|figure| !figure.notes.is_empty()) {
+            let notes: Vec<String> =
+                figure.notes.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+            let _ = writeln!(text, "- {}: {}.", figure.id, notes.join(", "));
+        }
+        Ok(text + &end + tail)
+    }
 }
 
 /// The table for a terminal, with the further numbers below.
-pub fn table(figures: &[Figure]) -> String {
+fn table(figures: &[Figure]) -> String {
     let mut text = format!(
         "{:<4} {:>11} {:>11} {:>7} {:>7} {:>8}  {:<24} {}\n",
         "", "ours", "baseline", "ratio", "bound", "goal", "unit", "verdict"
@@ -93,46 +183,11 @@ pub fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// Puts table and machine between the markers of a page.
-pub fn fill(page: &str, figures: &[Figure], machine: &Machine) -> anyhow::Result<String> {
-    let (head, rest) = page.split_once(BEGIN).with_context(|| format!("the page has no line {BEGIN}"))?;
-    let (_, tail) = rest.split_once(END).with_context(|| format!("the page has no line {END}"))?;
-    ensure!(!figures.is_empty(), "there are no figures");
-    let mut text = format!("{head}{BEGIN}\n");
-    let Machine { date, commit, processor, cores, kernel, engine, load_average, minutes } = machine;
-    let _ = writeln!(
-        text,
-        "Measured {date} at commit {commit}: {processor}, {cores} cores, Linux {kernel}, {engine}; load average \
-         {load_average} at the start; {minutes:.0} minutes.\n"
-    );
-    text.push_str("| id | ours | baseline | ratio | 95 % bound | goal | unit | verdict |\n|---|---|---|---|---|---|---|---|\n");
-    for figure in figures {
-        let _ = writeln!(
-            text,
-            "| {} | {:.2} | {:.2} | {:.3} | {:.3} | {} | {} | {} |",
-            figure.id,
-            figure.ours,
-            figure.baseline,
-            figure.ratio,
-            bound(figure),
-            goal(figure),
-            figure.unit,
-            figure.verdict()
-        );
-    }
-    text.push('\n');
-    for figure in figures {
-        let notes: Vec<String> =
-            figure.notes.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-        let _ = writeln!(text, "- {}: {}.", figure.id, notes.join(", "));
-    }
-    Ok(text + END + tail)
-}
-
 fn goal(figure: &Figure) -> String {
-    match figure.better {
-        Better::Higher => format!(">= {}", figure.goal),
-        Better::Lower => format!("<= {}", figure.goal),
+    match (figure.better, figure.goal) {
+        (_, None) => "none".to_owned(),
+        (Better::Higher, Some(goal)) => format!(">= {goal}"),
+        (Better::Lower, Some(goal)) => format!("<= {goal}"),
     }
 }
 
@@ -144,39 +199,4 @@ const fn bound(figure: &Figure) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::args::Id;
-
-    #[test]
-    fn a_page_keeps_what_is_around_the_table() {
-        let figure = Figure::of(Id::S1, Better::Higher, 0.97, "texts/s", &[(60.0, 61.0, 60.0 / 61.0)]);
-        let page = format!("# Head\n{BEGIN}\nof yesterday\n{END}\ntail\n");
-        let filled = fill(&page, std::slice::from_ref(&figure), &Machine::default()).unwrap();
-        assert!(
-            filled.starts_with("# Head\n")
-                && filled.ends_with("-->\ntail\n")
-                && !filled.contains("yesterday")
-        );
-        assert!(
-            filled.contains("| S1 | 60.00 | 61.00 | 0.984 | 0.984 | >= 0.97 | texts/s | holds |"),
-            "{filled}"
-        );
-        assert_eq!(fill(&filled, &[figure], &Machine::default()).unwrap(), filled);
-        assert!(fill("no markers", &[], &Machine::default()).is_err());
-    }
-
-    #[test]
-    fn figures_of_the_last_run_stay_if_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let figure = |id, ours| Figure::of(id, Better::Higher, 1.0, "x", &[(ours, 1.0, ours)]);
-        let machine = Machine::default();
-        write(folder.path(), vec![figure(Id::K2, 1.0), figure(Id::S1, 1.0)], &machine, false).unwrap();
-        write(folder.path(), vec![figure(Id::K2, 2.0)], &machine, true).unwrap();
-        let (figures, _) = read(folder.path()).unwrap();
-        let seen: Vec<_> = figures.iter().map(|figure| (figure.id.as_str(), figure.ours)).collect();
-        assert_eq!(seen, [("S1", 1.0), ("K2", 2.0)]);
-        write(folder.path(), vec![figure(Id::S3, 1.0)], &machine, false).unwrap();
-        assert_eq!(read(folder.path()).unwrap().0.len(), 1);
-    }
-}
+mod tests;

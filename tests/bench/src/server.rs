@@ -1,4 +1,4 @@
-//! The process that is measured, and the null server: started, pinned, ended.
+//! Processes that are measured or help with it: started, pinned, ended.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub struct Server {
     child: Child,
     /// Connections to it.
     pub channels: Vec<Channel>,
+    /// Where it listens.
+    pub address: SocketAddr,
     /// Where its metrics page is; none for the null server.
     pub admin: Option<SocketAddr>,
     /// Its process.
@@ -59,6 +61,9 @@ impl Launch {
     }
 
     /// Starts `… --config FILE` and waits until every model is loaded.
+    ///
+    /// # Errors
+    /// When it does not start or does not become ready.
     pub async fn serving(&self, config: &Path) -> anyhow::Result<Server> {
         let file = config.with_extension("address");
         drop(std::fs::remove_file(&file));
@@ -80,19 +85,23 @@ impl Launch {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let process = child.id().context("the server ended")?;
-        Ok(Server { child, channels, admin: Some(addresses.admin), process })
+        Ok(Server { child, channels, address: addresses.grpc, admin: Some(addresses.admin), process })
     }
 
-    /// Starts the null server.
-    pub async fn null(&self) -> anyhow::Result<Server> {
+    /// Starts a program that says as its first line where it listens: the null server, say.
+    ///
+    /// # Errors
+    /// When it does not start or does not say so.
+    pub async fn announcing(&self) -> anyhow::Result<Server> {
         let mut command = self.command()?;
         let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| self.command.join(" "))?;
         let mut line = String::new();
         let out = child.stdout.take().context("no output")?;
         BufReader::new(out).read_line(&mut line).await?;
-        let channels = connect(line.trim().parse().context("the null server names no address")?).await?;
-        let process = child.id().context("the null server ended")?;
-        Ok(Server { child, channels, admin: None, process })
+        let address = line.trim().parse().context("the program names no address")?;
+        let channels = connect(address).await?;
+        let process = child.id().context("the program ended")?;
+        Ok(Server { child, channels, address, admin: None, process })
     }
 
     fn still_runs(&self, child: &mut Child, limit: Instant) -> anyhow::Result<()> {
@@ -104,7 +113,11 @@ impl Launch {
     }
 }
 
-async fn connect(address: SocketAddr) -> anyhow::Result<Vec<Channel>> {
+/// As many connections as a client in production holds.
+///
+/// # Errors
+/// When nobody listens there.
+pub async fn connect(address: SocketAddr) -> anyhow::Result<Vec<Channel>> {
     let endpoint = Channel::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
     futures::future::try_join_all((0..CONNECTIONS).map(|_| endpoint.connect()))
         .await
@@ -113,6 +126,9 @@ async fn connect(address: SocketAddr) -> anyhow::Result<Vec<Channel>> {
 
 impl Server {
     /// Asks it to end and waits; kills it when it does not.
+    ///
+    /// # Errors
+    /// When its end cannot be observed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let id = i32::try_from(self.process)?;
         if let Some(id) = rustix::process::Pid::from_raw(id) {
@@ -124,4 +140,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// This program's file, to be started again in another role.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn itself() -> anyhow::Result<String> {
+    Ok(std::env::current_exe()?.display().to_string())
 }

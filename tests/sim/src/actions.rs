@@ -118,7 +118,7 @@ fn call(world: &mut World, at: usize, asks_for_something_else: bool) {
     let body = if asks_for_something_else { order.body.wrapping_add(1_000_000) } else { order.body };
     let call = match order.want {
         Want::Quote => Call::Quote(QuoteCall { order: at, body, at: QuoteAt::LookUp }),
-        Want::Prepaid(_) => Call::Prepaid(prepaid::PrepaidCall { order: at, body, at: prepaid::At::LookUp }),
+        Want::Prepaid(_) => Call::Prepaid(prepaid::PrepaidCall { order: at, body, at: prepaid::At::Offer }),
         Want::Deposit(_, amount) => {
             let more = AmountMsat::try_new(u64::from(asks_for_something_else)).unwrap_or(AmountMsat::ZERO);
             let amount = amount.checked_add(more).unwrap_or(amount);

@@ -30,11 +30,13 @@ pub enum Bug {
     OutboxDoneFirst,
     /// After an unclear commit the reservation is written again under new ids.
     UnclearTakenForFailed,
+    /// A coalesced change is written without a look at its row.
+    ChangeUnchecked,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ClaimBeforeAppend,
         Self::SettleNotPosted,
         Self::CreditOnAccepted,
@@ -47,6 +49,7 @@ impl Bug {
         Self::RequestIdIgnored,
         Self::OutboxDoneFirst,
         Self::UnclearTakenForFailed,
+        Self::ChangeUnchecked,
     ];
 }
 

@@ -2,10 +2,11 @@
 //!
 //! | module | mirrors |
 //! |---|---|
-//! | `jobs` | `jobs.rs`: one input, decided and written in one transaction |
+//! | `jobs` | `jobs.rs`, `jobs/plan.rs`: one input, decided and written in one transaction |
 //! | `driver` | `driver.rs`, `driver/*.rs`, `tasks/drive_jobs.rs`, `store/leases.rs` |
 //! | `quotes` | `quotes.rs` |
-//! | `prepaid` | `prepaid.rs`, `prepaid/rows.rs`, `tasks/write_ledger.rs` |
+//! | `prepaid` | `prepaid.rs` |
+//! | `writer` | `tasks/write_ledger.rs`, `jobs/rows.rs` |
 //! | `deposits` | `deposits.rs`, `tasks/claim_deposits.rs` |
 //! | `follower` | `tasks/follow_payments.rs` |
 //! | `relay` | `tasks/relay_closings.rs` |
@@ -17,13 +18,15 @@ pub mod jobs;
 pub mod prepaid;
 pub mod quotes;
 pub mod relay;
+pub mod writer;
 
 use crate::gateway::deposits::DepositCall;
-use crate::gateway::driver::Driving;
+use crate::gateway::driver::{At, Driving};
 use crate::gateway::follower::Follower;
-use crate::gateway::prepaid::{PrepaidCall, Writer};
+use crate::gateway::prepaid::PrepaidCall;
 use crate::gateway::quotes::QuoteCall;
 use crate::gateway::relay::Relay;
+use crate::gateway::writer::Writer;
 use crate::world::{Which, World};
 
 /// A buyer's call that is being answered.
@@ -68,7 +71,13 @@ pub fn enabled(world: &mut World, which: Which) -> Vec<Work> {
         return Vec::new();
     }
     let mut works = vec![Work::TakeJobs];
-    for at in 0..replica.drivers.len() {
+    for (at, driving) in replica.drivers.iter().enumerate() {
+        if let At::Write { ticket, .. } = driving.at
+            && !replica.writer.has_reply(ticket)
+        {
+            // It is the writer's turn.
+            continue;
+        }
         // Twice as likely: most writes are here.
         works.extend([Work::Drive(at), Work::Drive(at)]);
     }
@@ -87,7 +96,7 @@ pub fn step(world: &mut World, which: Which, work: Work) {
         Work::Drive(at) => driver::step(world, which, at),
         Work::RenewLease(at) => driver::renew_lease(world, which, at),
         Work::Call(at) => step_call(world, which, at),
-        Work::WriteLedger => prepaid::write_ledger(world, which),
+        Work::WriteLedger => writer::write_ledger(world, which),
         Work::TakeJobs => driver::take_jobs(world, which),
         Work::Follow => follower::step(world, which),
         Work::Relay => relay::step(world, which),

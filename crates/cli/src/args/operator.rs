@@ -65,6 +65,23 @@ pub enum AccountCommand {
         #[arg(long)]
         note: String,
     },
+    /// Limit what all keys of an account together may do. What is not named has no limit afterwards.
+    Limit {
+        /// Which account.
+        account: String,
+        /// The most that may be spent in a window, millisatoshi.
+        #[arg(long, requires = "spend_window")]
+        spend_limit_msat: Option<u64>,
+        /// The window (e.g. 1day).
+        #[arg(long, value_parser = humantime::parse_duration, requires = "spend_limit_msat")]
+        spend_window: Option<Duration>,
+        /// Requests a minute.
+        #[arg(long)]
+        requests_per_minute: Option<u32>,
+        /// Input tokens a minute.
+        #[arg(long)]
+        tokens_per_minute: Option<u64>,
+    },
     /// Undo a freeze.
     Unfreeze {
         /// Which account.

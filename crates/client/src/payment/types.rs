@@ -23,6 +23,12 @@ pub struct Node {
     pub synced: bool,
     /// Channels that can carry a payment now.
     pub usable_channels: u32,
+    /// What they can receive now.
+    pub inbound_capacity: AmountMsat,
+    /// Holds that are accepted and neither taken nor given back yet.
+    pub accepted_holds: u64,
+    /// Holds that may be accepted at once.
+    pub max_accepted_holds: u64,
 }
 
 impl Node {
@@ -34,6 +40,9 @@ impl Node {
             tip: node.tip.as_ref().map(|tip| READ.block("tip", tip)).transpose()?,
             synced: node.synced,
             usable_channels: node.usable_channels,
+            inbound_capacity: READ.amount("inbound_capacity_msat", node.inbound_capacity_msat)?,
+            accepted_holds: node.accepted_holds,
+            max_accepted_holds: node.max_accepted_holds,
         })
     }
 }

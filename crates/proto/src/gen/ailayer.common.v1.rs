@@ -178,6 +178,8 @@ pub enum ErrorReason {
     ModelNotReady = 84,
     /// The operator has paused this for now. UNAVAILABLE.
     Paused = 85,
+    /// The Lightning node cannot receive as much now: its channels lack inbound capacity. Come back after the time that is named.
+    NoInboundCapacity = 86,
     /// The call's deadline passed. DEADLINE_EXCEEDED.
     DeadlineExceeded = 90,
     /// The model failed while running. INTERNAL.
@@ -241,6 +243,7 @@ impl ErrorReason {
             Self::StorageUnavailable => "ERROR_REASON_STORAGE_UNAVAILABLE",
             Self::ModelNotReady => "ERROR_REASON_MODEL_NOT_READY",
             Self::Paused => "ERROR_REASON_PAUSED",
+            Self::NoInboundCapacity => "ERROR_REASON_NO_INBOUND_CAPACITY",
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::ModelFailed => "ERROR_REASON_MODEL_FAILED",
             Self::Internal => "ERROR_REASON_INTERNAL",
@@ -296,6 +299,7 @@ impl ErrorReason {
             "ERROR_REASON_STORAGE_UNAVAILABLE" => Some(Self::StorageUnavailable),
             "ERROR_REASON_MODEL_NOT_READY" => Some(Self::ModelNotReady),
             "ERROR_REASON_PAUSED" => Some(Self::Paused),
+            "ERROR_REASON_NO_INBOUND_CAPACITY" => Some(Self::NoInboundCapacity),
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_MODEL_FAILED" => Some(Self::ModelFailed),
             "ERROR_REASON_INTERNAL" => Some(Self::Internal),

@@ -36,6 +36,28 @@ pub struct Account {
     /// When it was opened, Unix milliseconds.
     #[prost(uint64, tag = "7")]
     pub created_unix_ms: u64,
+    /// What all its keys together may do; absent without limits.
+    #[prost(message, optional, tag = "8")]
+    pub limits: ::core::option::Option<AccountLimits>,
+    /// What is spent in the present window of the limit, millisatoshi.
+    #[prost(uint64, tag = "9")]
+    pub spent_msat: u64,
+}
+/// Describes what all keys of an account together may do, beside what each of them may.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccountLimits {
+    /// The most that may be spent in a window, millisatoshi; 0 for no limit.
+    #[prost(uint64, tag = "1")]
+    pub spend_limit_msat: u64,
+    /// The window, seconds; with a limit only.
+    #[prost(uint64, tag = "2")]
+    pub spend_window_s: u64,
+    /// Requests a minute; 0 for no limit. Each replica counts for itself.
+    #[prost(uint32, tag = "3")]
+    pub requests_per_minute: u32,
+    /// Input tokens a minute; 0 for no limit. Each replica counts for itself.
+    #[prost(uint64, tag = "4")]
+    pub tokens_per_minute: u64,
 }
 /// Asks for a page of the statement.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1077,6 +1099,23 @@ pub struct UnfreezeAccountResponse {
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<Account>,
 }
+/// Asks to set the limits of an account.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAccountLimitsRequest {
+    /// Which account.
+    #[prost(string, tag = "1")]
+    pub account_id: ::prost::alloc::string::String,
+    /// All of them: what is 0 or absent is no limit.
+    #[prost(message, optional, tag = "2")]
+    pub limits: ::core::option::Option<AccountLimits>,
+}
+/// Carries the account as it is now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetAccountLimitsResponse {
+    /// The account.
+    #[prost(message, optional, tag = "1")]
+    pub account: ::core::option::Option<Account>,
+}
 /// Describes what a key may do.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyTerms {
@@ -1679,6 +1718,36 @@ pub mod admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Sets what all keys of an account together may do; in force within a second on all replicas. Idempotent.
+        pub async fn set_account_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetAccountLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetAccountLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.AdminService/SetAccountLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.gateway.v1.AdminService",
+                        "SetAccountLimits",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes an API key. Its text is answered once and never again.
         ///
         /// A repeated `request_id` is refused with REQUEST_ID_REUSED: revoke the key that was made, and make another.
@@ -2106,6 +2175,14 @@ pub mod admin_service_server {
             tonic::Response<super::UnfreezeAccountResponse>,
             tonic::Status,
         >;
+        /// Sets what all keys of an account together may do; in force within a second on all replicas. Idempotent.
+        async fn set_account_limits(
+            &self,
+            request: tonic::Request<super::SetAccountLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetAccountLimitsResponse>,
+            tonic::Status,
+        >;
         /// Makes an API key. Its text is answered once and never again.
         ///
         /// A repeated `request_id` is refused with REQUEST_ID_REUSED: revoke the key that was made, and make another.
@@ -2464,6 +2541,52 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UnfreezeAccountSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.AdminService/SetAccountLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetAccountLimitsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::SetAccountLimitsRequest>
+                    for SetAccountLimitsSvc<T> {
+                        type Response = super::SetAccountLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetAccountLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::set_account_limits(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetAccountLimitsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3705,7 +3828,7 @@ pub mod gateway_service_client {
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
         /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
-        /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
+        /// TOO_MANY_OPEN, OVERLOADED, NO_INBOUND_CAPACITY (each with a time to come back), NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         pub async fn create_quote(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateQuoteRequest>,
@@ -3900,7 +4023,7 @@ pub mod gateway_service_server {
         ///
         /// Idempotent by `request_id`: the same id and body answer the same quote for ever, another body is
         /// refused with REQUEST_ID_REUSED. Fails with MODEL_NOT_FOUND, MODEL_NOT_READY, INPUT_EMPTY, INPUT_TOO_LARGE,
-        /// TOO_MANY_OPEN, NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
+        /// TOO_MANY_OPEN, OVERLOADED, NO_INBOUND_CAPACITY (each with a time to come back), NOT_SYNCED or DEPENDENCY_UNAVAILABLE; then no invoice exists and no money can be lost.
         async fn create_quote(
             &self,
             request: tonic::Request<super::CreateQuoteRequest>,

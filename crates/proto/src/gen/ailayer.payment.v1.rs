@@ -23,6 +23,15 @@ pub struct GetNodeResponse {
     /// The number of channels that can carry a payment now.
     #[prost(uint32, tag = "6")]
     pub usable_channels: u32,
+    /// What all usable channels together can receive now, millisatoshi.
+    #[prost(uint64, tag = "7")]
+    pub inbound_capacity_msat: u64,
+    /// Holds that are accepted and neither taken nor given back yet. Each takes an HTLC slot at least.
+    #[prost(uint64, tag = "8")]
+    pub accepted_holds: u64,
+    /// Holds that may be accepted at once: as configured, and no more than the usable channels have HTLC slots.
+    #[prost(uint64, tag = "9")]
+    pub max_accepted_holds: u64,
 }
 /// Asks for the balances.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,18 +4,28 @@ use std::time::Duration;
 
 use ailayer_store::{
     Store,
-    outbox::{depth, done, due, enqueue_in_tx, retry_later},
+    outbox::{NewItem, depth, done_in_tx, due, enqueue_in_tx, retry_later},
 };
 use uuid::Uuid;
 
 use crate::schema::new_store;
 
-async fn enqueue(store: &Store, kind: &str, key: &str) -> Uuid {
+fn item(id: Uuid, kind: &'static str, key: &str) -> NewItem {
+    NewItem { id, kind, key: key.to_owned(), payload: kind.as_bytes().to_vec() }
+}
+
+async fn enqueue(store: &Store, kind: &'static str, key: &str) -> Uuid {
     let id = Uuid::new_v4();
     let mut tx = store.begin().await.unwrap();
-    enqueue_in_tx(&mut tx, id, kind, key, kind.as_bytes()).await.unwrap();
+    enqueue_in_tx(&mut tx, &[item(id, kind, key)]).await.unwrap();
     tx.commit().await.unwrap();
     id
+}
+
+async fn done(store: &Store, ids: &[Uuid]) {
+    let mut tx = store.begin().await.unwrap();
+    done_in_tx(&mut tx, ids).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 async fn due_kinds(store: &Store) -> Vec<String> {
@@ -33,8 +43,8 @@ async fn an_item_is_due_until_it_is_done() {
         assert_eq!((items[0].kind.as_str(), items[0].key.as_str()), ("append receipt", "job-1"));
         assert_eq!(items[0].payload, b"append receipt");
     }
-    done(store.pool(), id).await.unwrap();
-    done(store.pool(), id).await.unwrap();
+    done(&store, &[id]).await;
+    done(&store, &[id]).await;
     assert_eq!(due_kinds(&store).await, [""; 0]);
     assert_eq!(depth(store.pool()).await.unwrap(), 0);
 }
@@ -64,7 +74,7 @@ async fn items_of_one_key_wait_for_each_other() {
     assert_eq!(due_kinds(&store).await, ["a1", "b1", "free 1", "free 2"]);
     retry_later(store.pool(), first, Duration::from_secs(60)).await.unwrap();
     assert_eq!(due_kinds(&store).await, ["b1", "free 1", "free 2"], "a2 may not overtake a1");
-    done(store.pool(), first).await.unwrap();
+    done(&store, &[first]).await;
     assert_eq!(due_kinds(&store).await, ["a2", "b1", "free 1", "free 2"]);
     assert_eq!(due(store.pool(), 2).await.unwrap().len(), 2);
 }
@@ -74,13 +84,27 @@ async fn enqueueing_is_part_of_the_transaction_and_idempotent() {
     let store = new_store().await;
     let id = Uuid::new_v4();
     let mut tx = store.begin().await.unwrap();
-    enqueue_in_tx(&mut tx, id, "never", "", b"").await.unwrap();
+    enqueue_in_tx(&mut tx, &[item(id, "never", "")]).await.unwrap();
     tx.rollback().await.unwrap();
     assert_eq!(depth(store.pool()).await.unwrap(), 0);
     for _ in 0..2 {
         let mut tx = store.begin().await.unwrap();
-        enqueue_in_tx(&mut tx, id, "once", "", b"").await.unwrap();
+        enqueue_in_tx(&mut tx, &[item(id, "once", "")]).await.unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(due_kinds(&store).await, ["once"]);
+}
+
+#[tokio::test]
+async fn many_items_are_enqueued_and_done_at_once_in_their_order() {
+    let store = new_store().await;
+    let ids: Vec<Uuid> = (0..3).map(|_| Uuid::new_v4()).collect();
+    let items = [item(ids[0], "a1", "a"), item(ids[1], "a2", "a"), item(ids[2], "b1", "b")];
+    let mut tx = store.begin().await.unwrap();
+    enqueue_in_tx(&mut tx, &items).await.unwrap();
+    enqueue_in_tx(&mut tx, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(due_kinds(&store).await, ["a1", "b1"]);
+    done(&store, &[ids[0], ids[2]]).await;
+    assert_eq!(due_kinds(&store).await, ["a2"]);
 }

@@ -142,10 +142,7 @@ impl KeyTerms {
         if self.scopes.is_empty() {
             return Err(TermsError::NoScope);
         }
-        let sound = |limit: &SpendLimit| !limit.window.is_zero() && limit.window <= MAX_WINDOW;
-        if self.spend_limit.as_ref().is_some_and(|limit| !sound(limit)) {
-            return Err(TermsError::Window);
-        }
+        self.spend_limit.map_or(Ok(()), SpendLimit::check)?;
         Ok(self)
     }
 }
@@ -155,7 +152,18 @@ pub fn is_name(text: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// What a key may spend in a window.
+/// What all keys of an account together may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// What they may spend.
+    pub spend_limit: Option<SpendLimit>,
+    /// Requests a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Input tokens a minute.
+    pub tokens_per_minute: Option<u64>,
+}
+
+/// What a key or an account may spend in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpendLimit {
     /// At most so much.
@@ -164,7 +172,15 @@ pub struct SpendLimit {
     pub window: Duration,
 }
 
-/// What a key has spent in its present window. What is set aside counts until what was used is known.
+impl SpendLimit {
+    /// Checks what no type says.
+    pub fn check(self) -> Result<(), TermsError> {
+        let is_sound = !self.window.is_zero() && self.window <= MAX_WINDOW;
+        if is_sound { Ok(()) } else { Err(TermsError::Window) }
+    }
+}
+
+/// What a key or an account has spent in its present window. What is set aside counts until what was used is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
     /// When the window began.
@@ -209,6 +225,8 @@ pub struct Caller {
     pub account: CustomerId,
     /// What it may do.
     pub terms: KeyTerms,
+    /// What all keys of the account together may do.
+    pub account_limits: AccountLimits,
 }
 
 #[cfg(test)]

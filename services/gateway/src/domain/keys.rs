@@ -1,5 +1,7 @@
 //! The gateway's secrets: one 32-byte master, from which everything else is derived.
 
+use std::net::IpAddr;
+
 use ailayer_primitives::{Digest, JobId, JobToken};
 use ailayer_receipt::{GatewayKey, GatewaySigner};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -7,24 +9,32 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::payer::Payer;
+
 /// The master secret. Wiped when dropped, never printed.
 pub type Master = Zeroizing<[u8; 32]>;
 
 /// Names of the derived secrets. Changing one changes the gateway's identity or locks buyers out of their jobs.
 const SIGNING: &[u8] = b"ailayer gateway signing key v1";
 const TOKENS: &[u8] = b"ailayer gateway job tokens v1";
+const PAYERS: &[u8] = b"ailayer gateway payers v1";
 
 /// What the master secret derives.
 #[derive(Clone)]
 pub struct Keys {
     signer: GatewaySigner,
     tokens: Zeroizing<[u8; 32]>,
+    payers: Zeroizing<[u8; 32]>,
 }
 
 impl Keys {
-    /// Derives signing key and token key.
+    /// Derives them all.
     pub fn derive(master: &Master) -> Self {
-        Self { signer: GatewaySigner::new(&expand(master, SIGNING)), tokens: expand(master, TOKENS) }
+        Self {
+            signer: GatewaySigner::new(&expand(master, SIGNING)),
+            tokens: expand(master, TOKENS),
+            payers: expand(master, PAYERS),
+        }
     }
 
     /// Signs quotes, receipts and closing entries.
@@ -41,10 +51,19 @@ impl Keys {
     ///
     /// Derived, so that a repeated request is answered the same token although only its hash is stored.
     pub fn token(&self, job_id: JobId) -> JobToken {
-        let tag = prf(&self.tokens, &[job_id.uuid().as_bytes()]);
-        let mut token = [0; 16];
-        token.iter_mut().zip(tag.iter()).for_each(|(to, from)| *to = *from);
-        JobToken::new(token)
+        JobToken::new(first_half(&prf(&self.tokens, &[job_id.uuid().as_bytes()])))
+    }
+
+    /// Who is behind an address: HMAC-SHA-256 of it, cut to 128 bits. Of IPv6 the /64 counts, which is one subscriber's.
+    pub fn payer(&self, address: IpAddr) -> Payer {
+        let tag = match address.to_canonical() {
+            IpAddr::V4(address) => prf(&self.payers, &[&address.octets()]),
+            IpAddr::V6(address) => {
+                let [network, _] = halves(&address.octets());
+                prf(&self.payers, &[&network])
+            }
+        };
+        Payer::new(first_half(&tag))
     }
 }
 
@@ -70,6 +89,20 @@ pub fn token_opens(token: &JobToken, stored: Option<&Digest>) -> bool {
 /// HKDF-Expand of RFC 5869 for one block of output; the master is uniform, so nothing is extracted first.
 fn expand(master: &Master, info: &[u8]) -> Zeroizing<[u8; 32]> {
     prf(master, &[info, &[1]])
+}
+
+/// The first 128 bits.
+fn first_half(tag: &[u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
+    half
+}
+
+/// Network and interface of an IPv6 address.
+fn halves(octets: &[u8; 16]) -> [[u8; 8]; 2] {
+    let mut halves = [[0; 8]; 2];
+    halves.iter_mut().flatten().zip(octets).for_each(|(to, from)| *to = *from);
+    halves
 }
 
 /// HMAC-SHA-256.
@@ -123,6 +156,18 @@ mod tests {
         assert!(token_opens(&keys.token(job()), Some(&stored)));
         assert!(!token_opens(&JobToken::new([1; 16]), Some(&stored)));
         assert!(!token_opens(&keys.token(job()), None));
+    }
+
+    #[test]
+    fn payers_are_told_apart_by_network() {
+        let keys = Keys::derive(&Master::new([7; 32]));
+        let payer = |address: &str| keys.payer(address.parse().unwrap());
+        assert_eq!(payer("192.0.2.1"), payer("::ffff:192.0.2.1"));
+        assert_ne!(payer("192.0.2.1"), payer("192.0.2.2"));
+        assert_eq!(payer("2001:db8::1"), payer("2001:db8::ffff"));
+        assert_ne!(payer("2001:db8::1"), payer("2001:db8:0:1::1"));
+        let other = Keys::derive(&Master::new([8; 32]));
+        assert_ne!(payer("192.0.2.1"), other.payer("192.0.2.1".parse().unwrap()));
     }
 
     #[test]

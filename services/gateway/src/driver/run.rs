@@ -7,7 +7,7 @@ use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
 
-use super::{Driver, Next, StepError};
+use super::{Driver, Look, Next, StepError};
 use crate::domain::answer::{Answer, Row};
 use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::order::EmbedInput;
@@ -15,11 +15,11 @@ use crate::domain::release::ReleaseReason;
 use crate::domain::statements::{QuoteFacts, ReceiptFacts, sign_receipt};
 use crate::jobs::ChangeError;
 use crate::store::transitions::{Facts, StoredAnswer};
-use crate::store::{self, JobRecord, jobs};
+use crate::store::{JobRecord, jobs};
 use crate::telemetry;
 
 /// Why an attempt brought no answer.
-enum Failed {
+pub(super) enum Failed {
     /// It never will.
     ForGood(ReleaseReason, String),
     /// It may a little later.
@@ -38,34 +38,34 @@ impl Driver {
             Err(error) => return Err(error.into()),
         };
         let input = self.stored_input(&running).await?;
-        self.work(&running, input).await
-    }
-
-    /// Runs the attempt that has begun, and stores what came of it.
-    pub(super) async fn work(
-        &self,
-        running: &JobRecord,
-        input: Option<EmbedInput>,
-    ) -> Result<Next, StepError> {
-        let attempt = running.job.attempt;
-        match self.attempt(running, input).await {
-            Ok((answer, execution_provider)) => self.complete(running, answer, execution_provider).await,
-            Err(Failed::ForGood(reason, why)) => {
-                telemetry::attempt_failed(running.job_id, attempt, reason, &why);
-                self.apply(running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
-            }
-            Err(Failed::ForNow(error)) => {
-                telemetry::step_failed(running.job_id, "run_model", &error);
-                Ok(Next::Retry)
-            }
-            Err(Failed::Overtaken) => Ok(Next::Again),
+        match self.attempt(&running, input, Look::Now).await {
+            Ok((answer, provider)) => self.complete(&running, &answer, provider).await,
+            Err(failed) => self.not_answered(&running, failed).await,
         }
     }
 
-    async fn attempt(
+    /// What comes of an attempt without an answer.
+    pub(super) async fn not_answered(&self, running: &JobRecord, failed: Failed) -> Result<Next, StepError> {
+        let attempt = running.job.attempt;
+        match failed {
+            Failed::ForGood(reason, why) => {
+                telemetry::attempt_failed(running.job_id, attempt, reason, &why);
+                self.apply(running, Input::AttemptFailed { attempt, reason }, None, Facts::default()).await
+            }
+            Failed::ForNow(error) => {
+                telemetry::step_failed(running.job_id, "run_model", &error);
+                Ok(Next::Retry)
+            }
+            Failed::Overtaken => Ok(Next::Again),
+        }
+    }
+
+    /// Runs the model, unless the job changes or its time is over first. Answers also name the execution provider.
+    pub(super) async fn attempt(
         &self,
         running: &JobRecord,
         input: Option<EmbedInput>,
+        look: Look,
     ) -> Result<(Answer, String), Failed> {
         let Some(input) = input else {
             return Err(Failed::ForGood(ReleaseReason::ReceiptFailed, "the stored input is unusable".into()));
@@ -80,9 +80,10 @@ impl Driver {
         // A cancellation or the end of the run limit does not wait for the model.
         let outcome = tokio::select! {
             outcome = self.serving.embed(&call) => outcome,
-            () = self.changed_since(running.job_id, running.version) => return Err(Failed::Overtaken),
+            () = self.changed_since(running.job_id, running.version, look) => return Err(Failed::Overtaken),
             () = tokio::time::sleep(self.time_left(running)) => return Err(Failed::Overtaken),
         };
+        self.admission.answered(&running.model.name, &outcome);
         match outcome {
             Ok(embedded) => answer_of(running, embedded),
             Err(error) if error.is_transient() => Err(Failed::ForNow(error)),
@@ -102,16 +103,16 @@ impl Driver {
     }
 
     /// Row 6: answer, usage, price and the exact bytes of the receipt, once and for ever.
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         running: &JobRecord,
-        answer: Answer,
+        answer: &Answer,
         execution_provider: String,
     ) -> Result<Next, StepError> {
         let attempt = running.job.attempt;
-        let completed_at = store::now(self.pool()).await?;
-        let charge = charge(running, &answer);
-        match self.receipt(running, &answer, charge, execution_provider, completed_at) {
+        let completed_at = self.clock.now().await?.max(running.now);
+        let charge = charge(running, answer);
+        match self.receipt(running, answer, charge, execution_provider, completed_at) {
             Ok(receipt) => {
                 let (output, output_digest) = (answer.to_bytes(), answer.digest());
                 let answer = Some(StoredAnswer { output, output_digest, receipt });

@@ -60,6 +60,13 @@ impl AdminService for Admin {
         call!(self, request, accounts::unfreeze)
     }
 
+    async fn set_account_limits(
+        &self,
+        request: Request<pb::SetAccountLimitsRequest>,
+    ) -> Result<Response<pb::SetAccountLimitsResponse>, Status> {
+        call!(self, request, accounts::set_limits)
+    }
+
     async fn create_api_key(
         &self,
         request: Request<pb::CreateApiKeyRequest>,

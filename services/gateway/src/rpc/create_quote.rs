@@ -1,5 +1,7 @@
 //! `CreateQuote`: an order in, a signed quote with its hold invoice out.
 
+use std::net::IpAddr;
+
 use ailayer_platform::convert::network_from_proto;
 use ailayer_platform::error::Failure;
 use ailayer_proto::ailayer::gateway::v1 as pb;
@@ -9,9 +11,11 @@ use crate::domain::order::{EmbedInput, Order};
 
 pub(super) async fn create_quote(
     gateway: &Gateway,
+    payer: Option<IpAddr>,
     request: pb::CreateQuoteRequest,
 ) -> Answer<pb::CreateQuoteResponse> {
-    let quoted = gateway.quotes.create(&order(request)?).await?;
+    let payer = payer.map(|address| gateway.quotes.admission.payer(address));
+    let quoted = gateway.quotes.create(&order(request)?, payer).await?;
     Ok(pb::CreateQuoteResponse {
         job_id: quoted.job_id.to_string(),
         job_token: quoted.token.expose().to_vec(),

@@ -36,10 +36,15 @@ pub(super) async fn stored_answer(
     if Some(answer.digest()) != record.output_digest {
         return Err(damaged("the stored answer has another digest than its receipt".to_owned()));
     }
+    Ok((embed_result(&answer), answer.digest()))
+}
+
+/// An answer as it is sent.
+pub(super) fn embed_result(answer: &JobAnswer) -> pb::EmbedResult {
     let embeddings = answer.rows().iter().map(|row| pb::Embedding {
         values: row.values.clone(),
         input_tokens: row.input_tokens,
         truncated: row.truncated,
     });
-    Ok((pb::EmbedResult { embeddings: embeddings.collect() }, answer.digest()))
+    pb::EmbedResult { embeddings: embeddings.collect() }
 }

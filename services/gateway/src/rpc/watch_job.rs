@@ -33,9 +33,10 @@ struct Watcher {
 }
 
 pub(super) async fn watch_job(gateway: &Gateway, request: pb::WatchJobRequest) -> Answer<JobStream> {
-    let changes = gateway.signals.subscribe();
     let record = gateway.open(request.key).await?;
     let permit = gateway.watchers.clone().try_acquire_owned().map_err(|_| JobError::TooManyWatchers)?;
+    // What happens between the read and this is found in the history, which is looked at before the first wait.
+    let changes = gateway.signals.watch(record.job_id);
     let first = response(convert::job(&record));
     let watcher = Watcher {
         gateway: gateway.clone(),
@@ -85,7 +86,7 @@ impl Watcher {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return Some(Err(self.going_down())),
-                () = self.changes.of(self.record.job_id) => {}
+                () = self.changes.next() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
 use super::{corrupt, from_bigint, to_bigint};
-use crate::domain::api_key::{Caller, KeyId, KeyTerms, SpendLimit, Spent};
+use crate::domain::api_key::{AccountLimits, Caller, KeyId, KeyTerms, SpendLimit, Spent};
 use crate::domain::ledger::CustomerId;
 use crate::domain::ledger::page::PageToken;
 
@@ -133,47 +133,6 @@ pub async fn lock_in_tx(tx: &mut Tx, ids: &[KeyId]) -> Result<Vec<KeyRecord>, St
     rows.iter().map(read).collect()
 }
 
-/// Writes what keys have spent. Their rows are locked.
-pub async fn write_spent_in_tx(tx: &mut Tx, spent: &[(KeyId, Spent)]) -> Result<(), StoreError> {
-    if spent.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = spent.iter().map(|(id, _)| id.0).collect();
-    let since: Vec<i64> = spent.iter().map(|(_, spent)| to_bigint(spent.since.0)).collect();
-    let amounts: Vec<i64> = spent.iter().map(|(_, spent)| spent.amount.to_i64()).collect();
-    sqlx::query(
-        "update api_keys set window_started_unix_ms = new.since, window_spent_msat = new.amount
-         from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as new (key_id, since, amount)
-         where api_keys.key_id = new.key_id",
-    )
-    .bind(ids)
-    .bind(since)
-    .bind(amounts)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Gives back to a key's window what a job had set aside and did not use, if the job began in the window that still
-/// counts. A key without a limit is not touched.
-pub async fn give_back_in_tx(
-    tx: &mut Tx,
-    id: KeyId,
-    unused: AmountMsat,
-    began_at: UnixMs,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "update api_keys set window_spent_msat = greatest(0, window_spent_msat - $2)
-         where key_id = $1 and spend_limit_msat is not null and window_started_unix_ms <= $3",
-    )
-    .bind(id.0)
-    .bind(unused.to_i64())
-    .bind(to_bigint(began_at.0))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 fn read(row: &PgRow) -> Result<KeyRecord, StoreError> {
     let scopes: Vec<String> = row.try_get("scopes")?;
     let scopes = scopes.iter().map(|scope| scope.parse().map_err(|error| corrupt("scopes")(&error)));
@@ -192,7 +151,8 @@ fn read(row: &PgRow) -> Result<KeyRecord, StoreError> {
     let key_id = KeyId(row.try_get("key_id")?);
     let account = CustomerId::new(row.try_get("account_id")?);
     Ok(KeyRecord {
-        caller: Caller { key_id, account, terms },
+        // Rows of their own; whoever lets the caller in reads them.
+        caller: Caller { key_id, account, terms, account_limits: AccountLimits::default() },
         spent: Spent {
             since: time("window_started_unix_ms")?,
             amount: amount(row, "window_spent_msat")?.unwrap_or(AmountMsat::ZERO),

@@ -8,6 +8,7 @@ use sqlx::{PgPool, Row as _};
 use super::record::{Invoice, JobRecord, job_columns};
 use super::{from_bigint, history, to_bigint};
 use crate::domain::job::State;
+use crate::domain::payer::Payer;
 
 /// Row 1: a job that is about to be offered.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct NewJob {
     pub expiry: UnixMs,
     /// How long the invoice may be paid, seconds.
     pub invoice_expiry_s: u32,
+    /// Who asked, if the network tells.
+    pub payer: Option<Payer>,
 }
 
 /// Inserts a QUOTED job. False if its request id is taken: look it up. Durable when this returns.
@@ -46,8 +49,8 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms,
-            invoice_expiry_s, state, updated_unix_ms, wake_unix_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'QUOTED', $13, $14)
+            invoice_expiry_s, payer, state, updated_unix_ms, wake_unix_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'QUOTED', $13, $14)
          on conflict (request_id) where account_id is null do nothing",
     )
     .bind(new.job_id.uuid())
@@ -65,6 +68,7 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     .bind(to_bigint(new.created_at.0))
     .bind(to_bigint(new.expiry.0))
     .bind(i32::try_from(new.invoice_expiry_s).unwrap_or(i32::MAX))
+    .bind(new.payer.map(|payer| payer.bytes().to_vec()))
     .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 0 {
@@ -112,10 +116,33 @@ pub async fn lock_in_tx(tx: &mut Tx, job_id: JobId) -> Result<Option<JobRecord>,
     row.as_ref().map(JobRecord::read).transpose()
 }
 
-/// Quotes that can still be paid.
-pub async fn count_open(pool: &PgPool) -> Result<u64, StoreError> {
-    let query = "select count(*) from jobs where state = 'QUOTED' and expiry_unix_ms > unix_ms()";
-    from_bigint(sqlx::query(query).fetch_one(pool).await?.try_get(0)?, "open quotes")
+/// What is under way on the hold rail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Quotes that can still be paid.
+    pub open: u64,
+    /// Jobs whose money is locked and that have no answer yet.
+    pub waiting: u64,
+    /// This payer's quotes that can still be paid.
+    pub open_of_payer: u64,
+    /// This payer's jobs whose money is locked.
+    pub holds_of_payer: u64,
+}
+
+/// Counts what is under way, in all replicas.
+pub async fn load(pool: &PgPool, payer: Option<Payer>) -> Result<Load, StoreError> {
+    let query = "with live as (
+            select state = 'QUOTED' as is_quote, state in ('HELD', 'RUNNING') as waits, payer = $1 as is_payers
+            from jobs
+            where rail = 'hold' and state in ('QUOTED', 'HELD', 'RUNNING', 'COMPLETED', 'TAKING', 'RELEASING')
+                and (state <> 'QUOTED' or expiry_unix_ms > unix_ms()))
+        select count(*) filter (where is_quote), count(*) filter (where waits),
+            count(*) filter (where is_quote and is_payers), count(*) filter (where not is_quote and is_payers)
+        from live";
+    let query = sqlx::query(query).bind(payer.map(|payer| payer.bytes().to_vec()));
+    let row = query.fetch_one(pool).await?;
+    let count = |at: usize| from_bigint(row.try_get(at)?, "jobs under way");
+    Ok(Load { open: count(0)?, waiting: count(1)?, open_of_payer: count(2)?, holds_of_payer: count(3)? })
 }
 
 /// A job's stored input; none once erased.
@@ -130,12 +157,15 @@ pub async fn output(pool: &PgPool, job_id: JobId) -> Result<Option<Vec<u8>>, Sto
     Ok(query.fetch_optional(pool).await?.map(|row| row.try_get(0)).transpose()?.flatten())
 }
 
-/// Row 12: the closing entry is in the log.
-pub async fn store_closing_index(pool: &PgPool, job_id: JobId, leaf_index: u64) -> Result<(), StoreError> {
-    sqlx::query("update jobs set closing_leaf_index = $2 where job_id = $1")
-        .bind(job_id.uuid())
-        .bind(to_bigint(leaf_index))
-        .execute(pool)
-        .await?;
+/// Row 12: these closing entries are in the log, each at its index.
+pub async fn store_closing_indices_in_tx(tx: &mut Tx, indices: &[(JobId, u64)]) -> Result<(), StoreError> {
+    sqlx::query(
+        "update jobs set closing_leaf_index = new.leaf_index
+         from unnest($1::uuid[], $2::bigint[]) as new (job_id, leaf_index) where jobs.job_id = new.job_id",
+    )
+    .bind(indices.iter().map(|(job_id, _)| job_id.uuid()).collect::<Vec<_>>())
+    .bind(indices.iter().map(|(_, leaf_index)| to_bigint(*leaf_index)).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

@@ -107,17 +107,19 @@ pub async fn known_in_tx(
     rows.iter().map(read).collect()
 }
 
-/// Inserts jobs with their first line of history. Their reservations are applied in the same transaction.
+/// Inserts jobs with their first line of history. Their reservations are applied in the same transaction, each at the time that
+/// stands beside the job.
 ///
 /// # Errors
 /// A request that has made a job meanwhile breaks the unique key, and with it the transaction.
-pub async fn insert_in_tx(tx: &mut Tx, new: &[&NewPrepaidJob]) -> Result<(), StoreError> {
-    let ids = |id: fn(&NewPrepaidJob) -> Uuid| new.iter().map(|job| id(job)).collect::<Vec<_>>();
-    let numbers = |number: fn(&NewPrepaidJob) -> i64| new.iter().map(|job| number(job)).collect::<Vec<_>>();
-    let texts = |text: fn(&NewPrepaidJob) -> &str| new.iter().map(|job| text(job)).collect::<Vec<_>>();
-    let bytes = |bytes: fn(&NewPrepaidJob) -> Vec<u8>| new.iter().map(|job| bytes(job)).collect::<Vec<_>>();
+pub async fn insert_in_tx(tx: &mut Tx, new: &[(&NewPrepaidJob, UnixMs)]) -> Result<(), StoreError> {
+    let jobs = || new.iter().map(|(job, _)| *job);
+    let ids = |id: fn(&NewPrepaidJob) -> Uuid| jobs().map(id).collect::<Vec<_>>();
+    let numbers = |number: fn(&NewPrepaidJob) -> i64| jobs().map(number).collect::<Vec<_>>();
+    let texts = |text: fn(&NewPrepaidJob) -> &str| jobs().map(text).collect::<Vec<_>>();
+    let bytes = |bytes: fn(&NewPrepaidJob) -> Vec<u8>| jobs().map(bytes).collect::<Vec<_>>();
     sqlx::query(
-        "insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
+        "with inserted as (insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms, state, attempt,
             updated_unix_ms, started_unix_ms, accepted_unix_ms, held_amount_msat, wake_unix_ms, rail, account_id,
             key_id, per_call_msat, per_token_msat, lease_owner, lease_until_unix_ms)
@@ -126,11 +128,12 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[&NewPrepaidJob]) -> Result<(), Sto
             'prepaid', account_id, key_id, per_call, per_token, lease_owner, now + lease
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::bytea[],
             $9::bytea[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::uuid[], $15::uuid[],
-            $16::bigint[], $17::bigint[], $18::uuid[], $19::bigint[])
+            $16::bigint[], $17::bigint[], $18::uuid[], $19::bigint[], $20::bigint[])
             as new (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest, input,
                 request_digest, input_tokens, quote, cap, created, account_id, key_id, per_call, per_token,
-                lease_owner, lease),
-            (select unix_ms() as now) clock",
+                lease_owner, lease, now)
+         returning job_id, version, state, attempt, updated_unix_ms)
+         insert into job_events (job_id, version, state, attempt, recorded_unix_ms) select * from inserted",
     )
     .bind(ids(|job| job.job_id.uuid()))
     .bind(ids(|job| job.request_id.uuid()))
@@ -151,13 +154,7 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[&NewPrepaidJob]) -> Result<(), Sto
     .bind(numbers(|job| job.terms.price.per_token.to_i64()))
     .bind(ids(|job| job.owner))
     .bind(numbers(|job| i64::try_from(job.lease.as_millis()).unwrap_or(i64::MAX / 2)))
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query(
-        "insert into job_events (job_id, version, state, attempt, recorded_unix_ms)
-         select job_id, version, state, attempt, updated_unix_ms from jobs where job_id = any($1)",
-    )
-    .bind(ids(|job| job.job_id.uuid()))
+    .bind(new.iter().map(|(_, begun_at)| to_bigint(begun_at.0)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -20,6 +20,7 @@ use crate::domain::release::ReleaseReason;
 use crate::jobs::{ChangeError, Changed, Jobs};
 use crate::ports::Payments;
 use crate::signals::Signals;
+use crate::store::ledger;
 use crate::store::transitions::Facts;
 use crate::telemetry;
 
@@ -97,7 +98,7 @@ impl FollowPayments {
             return self.note(&event).await;
         };
         let job_id = JobId::new(invoice.invoice_id);
-        let mut tx = self.jobs.store().begin().await?;
+        let mut tx = ledger::begin(self.jobs.store()).await?;
         if !accept(&mut tx, &event).await? {
             return Ok(tx.commit().await.map_err(StoreError::from)?);
         }
@@ -171,7 +172,7 @@ impl FollowPayments {
         event: &PaymentEvent,
         receipt: &UnexpectedReceipt,
     ) -> Result<(), Interrupted> {
-        let mut tx = self.jobs.store().begin().await?;
+        let mut tx = ledger::begin(self.jobs.store()).await?;
         if !accept(&mut tx, event).await? {
             return Ok(tx.commit().await.map_err(StoreError::from)?);
         }
@@ -224,7 +225,7 @@ impl FollowPayments {
 
     /// Notes an event without acting on it.
     async fn note(&self, event: &PaymentEvent) -> Result<(), Interrupted> {
-        let mut tx = self.jobs.store().begin().await?;
+        let mut tx = ledger::begin(self.jobs.store()).await?;
         accept(&mut tx, event).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }

@@ -9,6 +9,7 @@
 //! - After a commit that was not answered the batch is written again: the accounts' locks wait for the end of the first
 //!   attempt, and what it has applied is known by its request ids.
 //! - An operation whose caller went away is written all the same.
+//! - Rows of other tables ride along ([`riders`]), with an operation or alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,15 +21,15 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::ledger::{Stripe, Verdict};
-use crate::store::ledger::{Submission, apply_in_tx};
+use crate::store::ledger::{self, Submission, apply_in_tx};
 use crate::telemetry;
 
 mod queue;
 mod riders;
 
-use queue::Order;
+use queue::{Answer, Order};
 pub use queue::{LedgerHandle, SubmitError, WriterLimits};
-pub use riders::{NoRiders, Rider, Riders};
+pub use riders::{Fit, NoRiders, Rider, Riders};
 
 /// How often a batch is tried before its callers are told that the database does not answer.
 const TRIES: u32 = 4;
@@ -48,7 +49,7 @@ pub struct LedgerWriter<R: Riders = NoRiders> {
 struct Failed {
     error: StoreError,
     /// What would be answered if the commit happened: it was asked for, and not answered.
-    unclear: Option<Vec<Verdict>>,
+    unclear: Option<Vec<Answer>>,
 }
 
 impl From<StoreError> for Failed {
@@ -112,12 +113,12 @@ impl<R: Riders> LedgerWriter<R> {
                 continue;
             }
             match self.commit(&part).await {
-                Ok(verdicts) => {
+                Ok(answers) => {
                     telemetry::ledger_verdicts(
-                        part.iter().zip(&verdicts).map(|(order, verdict)| (order.kind(), verdict.as_str())),
+                        part.iter().zip(&answers).map(|(order, answer)| (order.kind(), answer.as_str())),
                     );
-                    for (order, verdict) in part.into_iter().zip(verdicts) {
-                        order.answer(Ok(verdict));
+                    for (order, answer) in part.into_iter().zip(answers) {
+                        order.answer(Ok(answer));
                     }
                 }
                 Err(Failed { error, unclear: None }) if is_in_the_batch(&error) && part.len() > 1 => {
@@ -139,14 +140,14 @@ impl<R: Riders> LedgerWriter<R> {
     }
 
     /// Commits, trying again while that may help. Once a commit was not answered, only a look at the rows tells.
-    async fn commit(&self, batch: &[Order<R::Row>]) -> Result<Vec<Verdict>, Failed> {
+    async fn commit(&self, batch: &[Order<R::Row>]) -> Result<Vec<Answer>, Failed> {
         let (mut backoff, mut tries_left, mut unclear) = (FIRST_BACKOFF, TRIES, None);
         loop {
             let started = Instant::now();
             match self.try_commit(batch, &unclear).await {
-                Ok(verdicts) => {
+                Ok(answers) => {
                     telemetry::ledger_batch(batch.len(), started.elapsed());
-                    return Ok(verdicts);
+                    return Ok(answers);
                 }
                 Err(failed) => {
                     let is_passing = failed.error.is_transient() || failed.unclear.is_some();
@@ -168,26 +169,55 @@ impl<R: Riders> LedgerWriter<R> {
     async fn try_commit(
         &self,
         batch: &[Order<R::Row>],
-        unclear: &Option<Vec<Verdict>>,
-    ) -> Result<Vec<Verdict>, Failed> {
-        let mut tx = self.store.begin().await?;
-        let mut submissions: Vec<Submission> = batch.iter().map(|order| order.submission.clone()).collect();
-        riders::lock_in_tx(&self.riders, &mut tx, batch, &mut submissions).await?;
+        unclear: &Option<Vec<Answer>>,
+    ) -> Result<Vec<Answer>, Failed> {
+        let mut tx = ledger::begin(&self.store).await?;
+        let fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
+        let submissions = submissions(batch, &fits);
         let verdicts = apply_in_tx(&mut tx, self.stripe, &submissions).await?;
-        if let Some(answers) = unclear.as_ref().filter(|_| is_ours(&submissions, &verdicts)) {
+        let is_ours = is_ours(&submissions, &verdicts) || is_written(batch, &fits);
+        if let Some(answers) = unclear.as_ref().filter(|_| is_ours) {
             return Ok(answers.clone());
         }
-        if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Applied(_))) {
+        let answers = answers(batch, &fits, verdicts)?;
+        if !answers.iter().any(Answer::writes) {
             // Refusals and repeats leave no trace: there is nothing to commit, and nothing that could be unclear.
             tx.rollback().await.map_err(StoreError::from)?;
-            return Ok(verdicts);
+            return Ok(answers);
         }
-        riders::write_in_tx(&self.riders, &mut tx, batch, &verdicts).await?;
+        riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
         match tx.commit().await {
-            Ok(()) => Ok(verdicts),
-            Err(error) => Err(Failed { error: error.into(), unclear: Some(verdicts) }),
+            Ok(()) => Ok(answers),
+            Err(error) => Err(Failed { error: error.into(), unclear: Some(answers) }),
         }
     }
+}
+
+/// The operations of a batch. One whose change does not fit may not be applied any more.
+fn submissions<Row>(batch: &[Order<Row>], fits: &[Fit]) -> Vec<Submission> {
+    let submission = |(order, fit): (&Order<Row>, &Fit)| {
+        let submission = order.submission.clone()?;
+        Some(Submission { may_apply: *fit == Fit::Fits, ..submission })
+    };
+    batch.iter().zip(fits).filter_map(submission).collect()
+}
+
+/// The answers in the order of the batch.
+fn answers<Row>(
+    batch: &[Order<Row>],
+    fits: &[Fit],
+    verdicts: Vec<Verdict>,
+) -> Result<Vec<Answer>, StoreError> {
+    let mut verdicts = verdicts.into_iter();
+    let answer = |(order, fit): (&Order<Row>, &Fit)| match &order.submission {
+        None => Ok(Answer::Change(*fit)),
+        Some(_) => verdicts.next().map(Answer::Operation).ok_or_else(without_verdict),
+    };
+    batch.iter().zip(fits).map(answer).collect()
+}
+
+fn without_verdict() -> StoreError {
+    StoreError::Corrupt("an operation without a verdict".to_owned())
 }
 
 /// Whether a part of the batch may fare better: it does not hold what the database refuses, or is not too much at a time.
@@ -200,4 +230,9 @@ fn is_ours(submissions: &[Submission], verdicts: &[Verdict]) -> bool {
     submissions.iter().zip(verdicts).any(|(submission, verdict)| {
         matches!(verdict, Verdict::Duplicate(posted) if posted.transaction_id == submission.transaction_id)
     })
+}
+
+/// Whether any change that rides alone is in its row already.
+fn is_written<Row>(batch: &[Order<Row>], fits: &[Fit]) -> bool {
+    batch.iter().zip(fits).any(|(order, fit)| order.submission.is_none() && *fit == Fit::Written)
 }

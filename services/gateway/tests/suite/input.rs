@@ -71,7 +71,7 @@ async fn bad_orders_are_refused_with_their_reason() {
 #[tokio::test]
 async fn open_quotes_are_limited() {
     let mut world = World::new().await;
-    world.settings.quotes.max_open = 2;
+    world.settings.admission.max_open = 2;
     let gateway = world.start().await;
     let first = order(&["a"]);
     let bought = gateway.create_quote(first.clone()).await.unwrap();

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod account_limits;
 mod accounts;
+mod admission;
 mod crashes;
 mod customer;
 mod deposits;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ailayer_devnet::Postgres;
+use ailayer_gateway::admission::AdmissionLimits;
 use ailayer_gateway::app::{App, Ports, Settings};
 use ailayer_gateway::crash_points::CrashPoints;
 use ailayer_gateway::domain::api_key::hash;
@@ -64,7 +65,6 @@ pub fn settings() -> Settings {
             prices: [("mini".to_owned(), price), ("priced-only".to_owned(), price)].into(),
             expiry: Duration::from_secs(600),
             limits: OrderLimits { max_items: 8, max_text_bytes: 2048, max_input_bytes: 8192 },
-            max_open: 1000,
         },
         rules: Rules { run_limit_ms: 30_000, append_timeout_ms: 20_000, claim_margin_blocks: 2 },
         lease: LEASE,
@@ -72,6 +72,13 @@ pub fn settings() -> Settings {
         result_retention: Duration::from_secs(3600),
         max_running_jobs: 8,
         max_watchers: 4,
+        admission: AdmissionLimits {
+            max_open: 1000,
+            max_open_of_payer: 1000,
+            max_holds_of_payer: 1000,
+            max_waiting: 1000,
+        },
+        payer_header: Some("x-payer".to_owned()),
         operators: Operators::new(
             ["alice", "bob"].map(|name| (name.to_owned(), hash(&operator_key(name)))).to_vec(),
         ),
@@ -134,6 +141,7 @@ impl World {
             payments: self.payments.clone(),
             serving: self.serving.clone(),
             audit: self.audit.clone(),
+            books: None,
         };
         let keys = Keys::derive(&Master::new([7; 32]));
         let (shutdown, health) = (Shutdown::new(), Health::new());
@@ -254,6 +262,18 @@ impl Process {
 
     pub async fn create_quote(&self, request: pb::CreateQuoteRequest) -> Result<Bought, Status> {
         let call = |gateway: Gateway| async move { gateway.create_quote(Request::new(request)).await };
+        self.on_runtime(call).await.map(|answer| Bought(answer.into_inner()))
+    }
+
+    /// Through a proxy that says who asks.
+    pub async fn create_quote_from(
+        &self,
+        payer: &str,
+        order: pb::CreateQuoteRequest,
+    ) -> Result<Bought, Status> {
+        let mut request = Request::new(order);
+        request.metadata_mut().insert("x-payer", payer.parse().unwrap());
+        let call = |gateway: Gateway| async move { gateway.create_quote(request).await };
         self.on_runtime(call).await.map(|answer| Bought(answer.into_inner()))
     }
 

@@ -11,7 +11,10 @@ use crate::error::ServiceError;
 
 pub(super) async fn handle(app: &App) -> Result<GetNodeResponse, Failure> {
     let channels = app.channels.list().await?;
-    let usable = channels.iter().filter(|channel| channel.usable).count();
+    let usable = || channels.iter().filter(|channel| channel.usable);
+    let inbound = usable().map(|channel| channel.inbound_capacity.msat()).fold(0, u64::saturating_add);
+    let usable = u32::try_from(usable().count()).unwrap_or(u32::MAX);
+    let accepted = app.holds.counts().await?.accepted;
     let status = app.node.status();
     let synced = app.gate.check(&status, clock::now_s());
     if let Err(error @ ServiceError::Store(_)) = synced {
@@ -26,6 +29,9 @@ pub(super) async fn handle(app: &App) -> Result<GetNodeResponse, Failure> {
             height: status.tip.height,
         }),
         synced: synced.is_ok(),
-        usable_channels: u32::try_from(usable).unwrap_or(u32::MAX),
+        usable_channels: usable,
+        inbound_capacity_msat: inbound,
+        accepted_holds: accepted,
+        max_accepted_holds: app.holds.max_accepted(usable),
     })
 }

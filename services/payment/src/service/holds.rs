@@ -29,6 +29,9 @@ const MAX_TRIES: u32 = 16;
 /// Rows that one tick of the guard moves; more wait for the next one.
 const TICK_ROWS: u32 = 512;
 
+/// HTLCs that LDK lets a peer have in a channel at once: its default of `our_max_accepted_htlcs`.
+const HTLC_SLOTS_OF_A_CHANNEL: u64 = 50;
+
 /// Bounds of this node's holds.
 #[derive(Debug, Clone, Copy)]
 pub struct HoldLimits {
@@ -238,6 +241,12 @@ impl Holds {
             self.fail_back(hash).await;
         }
         Ok(())
+    }
+
+    /// Holds that may be accepted at once with so many usable channels.
+    pub fn max_accepted(&self, usable_channels: u32) -> u64 {
+        let slots = u64::from(usable_channels).saturating_mul(HTLC_SLOTS_OF_A_CHANNEL);
+        self.limits.max_accepted.min(slots)
     }
 
     /// The counts behind the limits and the balances.

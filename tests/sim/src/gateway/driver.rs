@@ -1,13 +1,16 @@
 //! Mirrors `driver.rs` and its steps, cut at every durable write and every call.
 
 use ailayer_gateway::domain::job::{Input, Rail, Refused, State};
+use ailayer_gateway::domain::ledger::{Refusal, Verdict};
 use ailayer_gateway::domain::release::ReleaseReason;
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
 
-use super::jobs::{ChangeError, Facts, apply, context, short};
+use super::jobs::{ChangeError, Facts, apply, context, plan, short};
+use super::writer::{Fit, Order, Outcome, Row};
 use crate::audit::{AppendError, Receipt, Statement};
 use crate::bugs::{Bug, decide};
+use crate::ledger::Submission;
 use crate::payment::CallError;
 use crate::serving::Served;
 use crate::store::{JobRow, Store};
@@ -29,6 +32,8 @@ pub struct Driving {
     pub job_id: JobId,
     pub failures: u32,
     pub at: At,
+    /// The job as the driver knows it.
+    pub known: Option<Box<JobRow>>,
 }
 
 /// What the driver is about to do.
@@ -60,6 +65,8 @@ pub enum At {
     Release { version: u64, reason: ReleaseReason },
     /// `release`: the payment service says that it is.
     Released,
+    /// `Jobs::apply_to`: the writer has the change of a prepaid job, under this ticket; the row as it will be.
+    Write { ticket: u64, after: Box<JobRow> },
     /// `leased`: give the lease back; due again after so long, unless the job has changed since that version.
     GiveBack(Option<(u64, u64)>),
 }
@@ -67,6 +74,8 @@ pub enum At {
 /// What came of a step: mirrors `driver::Next`.
 enum Next {
     Again,
+    /// The job is like this now.
+    Changed(Box<JobRow>),
     Rest(u64, u64),
     Retry,
     Done,
@@ -93,7 +102,7 @@ pub fn take_jobs(world: &mut World, which: Which) {
     let Ok(taken) = world.write(take) else { return };
     for job_id in taken {
         world.note(|| format!("{which} takes job {}", short(job_id)));
-        world.replica(which).drivers.push(Driving { job_id, failures: 0, at: At::Load });
+        world.replica(which).drivers.push(Driving { job_id, failures: 0, at: At::Load, known: None });
     }
 }
 
@@ -120,17 +129,22 @@ pub fn step(world: &mut World, which: Which, at: usize) {
     let mut driving = world.replica(which).drivers.remove(at);
     let job_id = driving.job_id;
     world.note(|| format!("{which} drives job {}: {}", short(job_id), name(&driving.at)));
+    let applied = |world: &mut World, known: &Option<Box<JobRow>>, input, tip, facts| match known {
+        Some(row) if row.job.rail == Rail::Prepaid => apply_to(world, which, row, input, facts),
+        _ => applied(world, job_id, input, tip, facts),
+    };
+    let known = &mut driving.known;
     let next = match driving.at {
-        At::Load => load(world, job_id),
-        At::Tick => applied(world, job_id, Input::Tick, None, Facts::default()),
-        At::Begin { tip } => begin(world, job_id, tip),
+        At::Load => load(world, job_id, known),
+        At::Tick => applied(world, known, Input::Tick, None, Facts::default()),
+        At::Begin { tip } => begin(world, job_id, tip, known),
         At::Model(running) => attempt(world, running),
         At::Complete { attempt, receipt, output } => {
             let facts = Facts { answer: Some((receipt, output)), ..Facts::default() };
-            applied(world, job_id, Input::Answered { attempt, charge: receipt.charge }, None, facts)
+            applied(world, known, Input::Answered { attempt, charge: receipt.charge }, None, facts)
         }
         At::Fail { attempt, reason } => {
-            applied(world, job_id, Input::AttemptFailed { attempt, reason }, None, Facts::default())
+            applied(world, known, Input::AttemptFailed { attempt, reason }, None, Facts::default())
         }
         At::Append(row) => append(world, &row),
         At::AskTip { leaf_index, rail } => {
@@ -139,12 +153,13 @@ pub fn step(world: &mut World, which: Which, at: usize) {
         }
         At::Authorise { leaf_index, tip } => {
             let facts = Facts { leaf_index: Some(leaf_index), ..Facts::default() };
-            applied(world, job_id, Input::ReceiptAppended, tip, facts)
+            applied(world, known, Input::ReceiptAppended, tip, facts)
         }
-        At::AppendRefused => applied(world, job_id, Input::AppendRefused, None, Facts::default()),
+        At::AppendRefused => applied(world, known, Input::AppendRefused, None, Facts::default()),
         At::Claim { version } => claim(world, job_id, version),
         At::Release { version, reason } => release(world, job_id, version, reason),
-        At::Released => applied(world, job_id, Input::ReleaseConfirmed, None, Facts::default()),
+        At::Released => applied(world, known, Input::ReleaseConfirmed, None, Facts::default()),
+        At::Write { ticket, after } => written(world, which, ticket, after),
         At::GiveBack(rest) => return give_back(world, which, job_id, rest),
     };
     driving.at = match next {
@@ -152,6 +167,16 @@ pub fn step(world: &mut World, which: Which, at: usize) {
         Next::Again => {
             driving.failures = 0;
             At::Load
+        }
+        Next::Changed(row) => {
+            driving.failures = 0;
+            driving.known = Some(row.clone());
+            match look(world, *row) {
+                Next::To(at) => at,
+                Next::Rest(version, rest) => At::GiveBack(Some((version, rest))),
+                // Its lease has ended with it.
+                _ => return,
+            }
         }
         Next::Done => At::GiveBack(None),
         Next::Rest(version, rest) => At::GiveBack(Some((version, rest))),
@@ -168,9 +193,15 @@ pub fn step(world: &mut World, which: Which, at: usize) {
     world.replica(which).drivers.push(driving);
 }
 
-/// `steps` and `step`
-fn load(world: &mut World, job_id: JobId) -> Next {
+/// `steps`: the job is read.
+fn load(world: &mut World, job_id: JobId, known: &mut Option<Box<JobRow>>) -> Next {
     let Ok(Some(row)) = world.read(|store| store.jobs.get(&job_id).cloned()) else { return Next::Done };
+    *known = Some(Box::new(row.clone()));
+    look(world, row)
+}
+
+/// `step`
+fn look(world: &mut World, row: JobRow) -> Next {
     let tick = decide(world.bug, &row.job, Input::Tick, &context(world, None));
     if tick.is_ok_and(|transition| transition.is_change()) {
         return Next::To(At::Tick);
@@ -208,10 +239,51 @@ fn applied(world: &mut World, job_id: JobId, input: Input, tip: Option<u32>, fac
     }
 }
 
+/// `Jobs::apply_to`: decided on the job as it is known, and handed to the writer.
+fn apply_to(world: &mut World, which: Which, known: &JobRow, input: Input, facts: Facts) -> Next {
+    let context = context(world, None);
+    let transition = match decide(world.bug, &known.job, input, &context) {
+        Ok(transition) if transition.is_change() => transition,
+        Ok(_) | Err(Refused::Stale(_)) => return Next::Again,
+        Err(_) => return Next::Retry,
+    };
+    let Ok(plan) = plan(world, known.clone(), &transition, facts) else { return Next::Retry };
+    let ticket = world.ids.number();
+    let after = Box::new(plan.after.clone());
+    let submission = plan.posting.clone().map(|operation| Submission {
+        operation,
+        transaction_id: world.ids.transaction(),
+        may_apply: true,
+    });
+    let order = Order { ticket, submission, row: Row::Change(Box::new(plan)) };
+    world.replica(which).writer.submit(order);
+    Next::To(At::Write { ticket, after })
+}
+
+/// `Jobs::write`
+fn written(world: &mut World, which: Which, ticket: u64, after: Box<JobRow>) -> Next {
+    let Some(reply) = world.replica(which).writer.reply(ticket) else {
+        return Next::To(At::Write { ticket, after });
+    };
+    match reply.outcome {
+        Some(Outcome::Operation(Verdict::Applied(_)) | Outcome::Change(Fit::Fits | Fit::Written)) => {
+            Next::Changed(after)
+        }
+        Some(
+            Outcome::Operation(Verdict::Refused(Refusal::Moved) | Verdict::Duplicate(_))
+            | Outcome::Change(Fit::Moved),
+        ) => Next::Again,
+        Some(Outcome::Operation(Verdict::Refused(_))) | None => Next::Retry,
+    }
+}
+
 /// `run`
-fn begin(world: &mut World, job_id: JobId, tip: Option<u32>) -> Next {
+fn begin(world: &mut World, job_id: JobId, tip: Option<u32>, known: &mut Option<Box<JobRow>>) -> Next {
     match apply(world, job_id, Input::BeginAttempt, tip, Facts::default()) {
-        Ok(changed) if changed.row.job.state == State::Running => Next::To(At::Model(Box::new(changed.row))),
+        Ok(changed) if changed.row.job.state == State::Running => {
+            *known = Some(Box::new(changed.row.clone()));
+            Next::To(At::Model(Box::new(changed.row)))
+        }
         Ok(_) | Err(ChangeError::Refused(Refused::Stale(_))) => Next::Again,
         Err(_) => Next::Retry,
     }
@@ -325,6 +397,7 @@ const fn name(at: &At) -> &'static str {
         At::Claim { .. } => "claim",
         At::Release { .. } => "release",
         At::Released => "store the release",
+        At::Write { .. } => "wait for the writer",
         At::GiveBack(_) => "give the lease back",
     }
 }

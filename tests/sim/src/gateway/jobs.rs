@@ -1,4 +1,4 @@
-//! Mirrors `services/gateway/src/jobs.rs` and `store/transitions.rs`: every change of a job, in one transaction.
+//! Mirrors `services/gateway/src/jobs.rs`, `jobs/plan.rs` and `store/transitions.rs`: every change of a job, in one transaction.
 
 use ailayer_gateway::domain::job::{Context, Effect, Input, Job, Outcome, Refused, State, Transition};
 use ailayer_gateway::domain::ledger::{CustomerId, Operation, Stripe, Verdict, prepaid, sale};
@@ -87,38 +87,60 @@ pub fn apply_in_tx(
     if !transition.is_change() {
         return Ok(Changed { row: before, transition });
     }
-    let mut after = written(&before, &transition, &facts, world.now);
+    let plan = plan(world, before, &transition, facts)?;
+    if let Some(end) = plan.posting {
+        post_in_tx(world, tx, job_id, end)?;
+    }
+    tx.suspense.extend(plan.surplus);
+    tx.outbox.extend(plan.outbox);
+    tx.jobs.push(plan.after.clone());
+    Ok(Changed { row: plan.after, transition })
+}
+
+/// `jobs::plan::Plan`: a decided change with everything that is written in its commit.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub before: JobRow,
+    pub after: JobRow,
+    pub posting: Option<Operation>,
+    pub surplus: Option<SuspenseItem>,
+    pub outbox: Option<OutboxItem>,
+}
+
+/// `Plan::new`
+pub fn plan(
+    world: &mut World,
+    before: JobRow,
+    transition: &Transition,
+    facts: Facts,
+) -> Result<Plan, ChangeError> {
+    let (job_id, price) = (before.job_id, before.job.price);
+    let mut after = written(&before, transition, &facts, world.now);
+    let (mut posting, mut surplus, mut outbox) = (None, None, None);
     for effect in &transition.effects {
         match *effect {
             Effect::PostSettlement { amount } => {
                 after.taken = Some(amount);
-                let beyond = amount.checked_sub(before.job.price).unwrap_or(AmountMsat::ZERO);
-                if beyond > AmountMsat::ZERO {
-                    tx.suspense.push(SuspenseItem { source_id: job_id.uuid(), amount: beyond });
-                }
-                let sale = sale::settled(job_id, before.job.price, amount).map_err(|_| ChangeError::Sale)?;
-                if world.bug != Some(Bug::SettleNotPosted) {
-                    post_in_tx(world, tx, job_id, sale)?;
-                }
+                let beyond = amount.checked_sub(price).ok().filter(|beyond| *beyond > AmountMsat::ZERO);
+                surplus = beyond.map(|amount| SuspenseItem { source_id: job_id.uuid(), amount });
+                let sale = sale::settled(job_id, price, amount).map_err(|_| ChangeError::Sale)?;
+                posting = Some(sale).filter(|_| world.bug != Some(Bug::SettleNotPosted));
             }
             Effect::PostWriteOff => {
-                let loss = sale::lost(job_id, before.job.price).map_err(|_| ChangeError::Sale)?;
-                post_in_tx(world, tx, job_id, loss)?;
+                posting = Some(sale::lost(job_id, price).map_err(|_| ChangeError::Sale)?);
             }
             Effect::Capture { amount } => {
                 after.taken = Some(amount);
-                let capture =
-                    prepaid::capture(payer(&before)?, job_id, amount).map_err(|_| ChangeError::Sale)?;
-                post_in_tx(world, tx, job_id, capture)?;
+                let capture = prepaid::capture(payer(&before)?, job_id, amount);
+                posting = Some(capture.map_err(|_| ChangeError::Sale)?);
             }
             Effect::Void => {
                 let void = prepaid::void(payer(&before)?, job_id).map_err(|_| ChangeError::Sale)?;
-                if world.bug != Some(Bug::VoidSkipped) {
-                    post_in_tx(world, tx, job_id, void)?;
-                }
+                posting = Some(void).filter(|_| world.bug != Some(Bug::VoidSkipped));
             }
             Effect::AppendClosing { outcome } => {
-                after.closing = enqueue_closing_in_tx(world, tx, &before, outcome, after.taken);
+                outbox = closing(world, &before, outcome, after.taken);
+                after.closing = outbox.as_ref().map(|item| item.closing);
             }
             // Calls: made by the driver, which finds them by the job's state.
             Effect::RunModel { .. }
@@ -127,8 +149,7 @@ pub fn apply_in_tx(
             | Effect::ReleaseInvoice { .. } => {}
         }
     }
-    tx.jobs.push(after.clone());
-    Ok(Changed { row: after, transition })
+    Ok(Plan { before, after, posting, surplus, outbox })
 }
 
 /// `store::transitions::write_in_tx`: the row as it will be.
@@ -142,6 +163,8 @@ fn written(before: &JobRow, transition: &Transition, facts: &Facts, now: UnixMs)
         output: answer.map(|(_, output)| output).or(before.output),
         leaf_index: facts.leaf_index.or(before.leaf_index),
         wake: wake(&job, now),
+        // Nobody drives what has ended.
+        lease: before.lease.filter(|_| !job.state.is_terminal()),
         job,
         ..before.clone()
     }
@@ -155,14 +178,13 @@ fn wake(job: &Job, now: UnixMs) -> Option<UnixMs> {
     }
 }
 
-/// `Jobs::enqueue_closing_in_tx`
-fn enqueue_closing_in_tx(
+/// `plan::closing`, on its way to the log
+fn closing(
     world: &mut World,
-    tx: &mut Tx,
     before: &JobRow,
     outcome: Outcome,
     taken: Option<AmountMsat>,
-) -> Option<Closing> {
+) -> Option<OutboxItem> {
     let receipt = before.receipt?;
     let amount = match outcome {
         Outcome::Settled => taken.or(before.job.charge).unwrap_or(before.job.price),
@@ -171,8 +193,7 @@ fn enqueue_closing_in_tx(
     };
     let closing = Closing { receipt, outcome, amount };
     let id = world.ids.number();
-    tx.outbox.push(OutboxItem { id, job_id: before.job_id, closing, due: world.now, attempts: 0 });
-    Some(closing)
+    Some(OutboxItem { id, job_id: before.job_id, closing, due: world.now, attempts: 0 })
 }
 
 /// `jobs::post_in_tx`: the one transaction that ends a job in the books.

@@ -3,12 +3,12 @@
 use ailayer_primitives::AmountMsat;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 
-use crate::domain::api_key::{Caller, KeyId};
+use crate::domain::api_key::{AccountLimits, Caller, KeyId};
 use crate::domain::ledger::{AccountId, Asset};
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway};
 use crate::store::accounts::AccountRecord;
-use crate::store::{Pool, accounts, api_keys, ledger};
+use crate::store::{Pool, account_limits, accounts, api_keys, ledger};
 
 pub(super) async fn get_account(gateway: &Gateway, caller: &Caller) -> Answer<pb::GetAccountResponse> {
     let pool = gateway.jobs.store().pool();
@@ -31,6 +31,8 @@ pub(in crate::rpc) async fn account(
     record: &AccountRecord,
 ) -> Result<pb::Account, AccountError> {
     let id = AccountId::customer(record.id, Asset::Btc);
+    let limits = account_limits::of(pool, record.id).await?;
+    let spent = limits.and_then(|it| Some(it.spent.at(&it.limits.spend_limit?, it.now).amount.msat()));
     let balance = ledger::accounts::by_id(pool, id).await?.ok_or(AccountError::NoAccount)?;
     Ok(pb::Account {
         account_id: record.id.to_string(),
@@ -40,5 +42,16 @@ pub(in crate::rpc) async fn account(
         limit_msat: balance.limit_units.unwrap_or(0),
         frozen: balance.frozen,
         created_unix_ms: record.created_at.0,
+        limits: limits.map(|it| it.limits).filter(|it| *it != AccountLimits::default()).map(limits_to_proto),
+        spent_msat: spent.unwrap_or(0),
     })
+}
+
+fn limits_to_proto(limits: AccountLimits) -> pb::AccountLimits {
+    pb::AccountLimits {
+        spend_limit_msat: limits.spend_limit.map_or(0, |limit| limit.amount.msat()),
+        spend_window_s: limits.spend_limit.map_or(0, |limit| limit.window.as_secs()),
+        requests_per_minute: limits.requests_per_minute.unwrap_or(0),
+        tokens_per_minute: limits.tokens_per_minute.unwrap_or(0),
+    }
 }

@@ -7,18 +7,17 @@ use ailayer_proto::ailayer::gateway::v1 as pb;
 use crate::domain::api_key::Caller;
 use crate::domain::job::State;
 use crate::domain::order::EmbedInput;
-use crate::prepaid::PrepaidOrder;
-use crate::rpc::get_result::stored_answer;
+use crate::prepaid::{Ended, PrepaidOrder};
+use crate::rpc::get_result::{embed_result, stored_answer};
 use crate::rpc::{Answer, Gateway, convert};
-use crate::store::JobRecord;
 
 pub(super) async fn run_job(
     gateway: &Gateway,
     caller: &Caller,
     request: pb::RunJobRequest,
 ) -> Answer<pb::RunJobResponse> {
-    let record = gateway.prepaid.run(caller, &order(request)?).await?;
-    response(gateway, record).await
+    let ended = gateway.prepaid.run(caller, &order(request)?).await?;
+    response(gateway, ended).await
 }
 
 fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
@@ -38,13 +37,15 @@ fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
     })
 }
 
-async fn response(gateway: &Gateway, record: JobRecord) -> Answer<pb::RunJobResponse> {
+async fn response(gateway: &Gateway, Ended { record, answer }: Ended) -> Answer<pb::RunJobResponse> {
     let settled = record.job.state == State::Settled;
     // An answer that was erased after its retention is not there any more; the receipt is.
-    let result = match settled && record.erased_at.is_none() {
-        true => Some(pb::run_job_response::Result::Embed(stored_answer(gateway, &record).await?.0)),
-        false => None,
+    let result = match (settled && record.erased_at.is_none(), answer) {
+        (false, _) => None,
+        (true, Some(answer)) => Some(embed_result(&answer)),
+        (true, None) => Some(stored_answer(gateway, &record).await?.0),
     };
+    let result = result.map(pb::run_job_response::Result::Embed);
     let charged = record.job.charge.filter(|_| settled);
     Ok(pb::RunJobResponse {
         job: Some(convert::job(&record)),

@@ -4,13 +4,14 @@ use ailayer_platform::error::Failure;
 use ailayer_primitives::RequestId;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 
+use super::keys::spend_limit;
 use super::note;
-use crate::domain::api_key::is_name;
+use crate::domain::api_key::{AccountLimits, SpendLimit, TermsError, is_name};
 use crate::domain::ledger::{AccountId, Action, Asset, CustomerId, Note, Operation};
 use crate::error::AccountError;
 use crate::rpc::account_service::account_to_proto;
 use crate::rpc::{Answer, Gateway, convert};
-use crate::store::accounts;
+use crate::store::{account_limits, accounts};
 
 /// The most credit one operator can give: a tenth of a bitcoin. Typing errors are larger.
 const MAX_CREDIT_MSAT: i64 = 10_000_000_000;
@@ -69,6 +70,32 @@ pub(super) async fn unfreeze(
     let pb::UnfreezeAccountRequest { request_id, account_id, note } = request;
     let account = mark(gateway, operator, &request_id, &account_id, note, Action::Unfreeze).await?;
     Ok(pb::UnfreezeAccountResponse { account: Some(account) })
+}
+
+pub(super) async fn set_limits(
+    gateway: &Gateway,
+    operator: &str,
+    request: pb::SetAccountLimitsRequest,
+) -> Answer<pb::SetAccountLimitsResponse> {
+    let account = CustomerId::new(convert::id(&request.account_id));
+    let limits = limits(request.limits.unwrap_or_default())
+        .map_err(|error| Failure::invalid_field("limits", error.to_string()))?;
+    let pool = gateway.jobs.store().pool();
+    let record = accounts::by_id(pool, account).await?.ok_or(AccountError::NoAccount)?;
+    account_limits::set(pool, account, &limits).await?;
+    gateway.access.forget_account(account);
+    tracing::warn!(account_id = %account, operator, ?limits, "limits of an account set");
+    Ok(pb::SetAccountLimitsResponse { account: Some(account_to_proto(pool, &record).await?) })
+}
+
+fn limits(limits: pb::AccountLimits) -> Result<AccountLimits, TermsError> {
+    let spend_limit = spend_limit(limits.spend_limit_msat, limits.spend_window_s)?;
+    spend_limit.map_or(Ok(()), SpendLimit::check)?;
+    Ok(AccountLimits {
+        spend_limit,
+        requests_per_minute: (limits.requests_per_minute != 0).then_some(limits.requests_per_minute),
+        tokens_per_minute: (limits.tokens_per_minute != 0).then_some(limits.tokens_per_minute),
+    })
 }
 
 async fn mark(

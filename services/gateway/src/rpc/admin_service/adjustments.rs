@@ -12,7 +12,7 @@ use crate::domain::ledger::{
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::adjustments::{self, AdjustmentRecord};
-use crate::store::ledger::apply_one_in_tx;
+use crate::store::ledger::{self, apply_one_in_tx};
 
 pub(super) async fn propose(
     gateway: &Gateway,
@@ -47,7 +47,7 @@ pub(super) async fn approve(
 ) -> Answer<pb::ApproveAdjustmentResponse> {
     let id = convert::id(&request.adjustment_id);
     let store = gateway.jobs.store();
-    let mut tx = store.begin().await?;
+    let mut tx = ledger::begin(store).await?;
     let record = adjustments::lock_in_tx(&mut tx, id).await?.ok_or(AccountError::Nothing("correction"))?;
     if record.applied_at.is_some() {
         return Ok(pb::ApproveAdjustmentResponse { adjustment: Some(to_proto(&record)) });

@@ -8,7 +8,9 @@ use ailayer_proto::ailayer::gateway::v1 as pb;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::domain::api_key::{Caller, KeyId, KeyTerms, KeyText, Scope, SpendLimit, TermsError, hash};
+use crate::domain::api_key::{
+    AccountLimits, Caller, KeyId, KeyTerms, KeyText, Scope, SpendLimit, TermsError, hash,
+};
 use crate::domain::ledger::CustomerId;
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
@@ -29,7 +31,8 @@ pub(super) async fn create(
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(secret.as_mut_slice()).map_err(|_| AccountError::Random)?;
     let text = KeyText::new(&secret);
-    let caller = Caller { key_id: KeyId(Uuid::now_v7()), account, terms };
+    let key_id = KeyId(Uuid::now_v7());
+    let caller = Caller { key_id, account, terms, account_limits: AccountLimits::default() };
     if !api_keys::insert(pool, request_id, &caller, &hash(text.expose())).await? {
         return Err(AccountError::RequestIdReused.into());
     }
@@ -68,14 +71,7 @@ pub(super) async fn revoke(
 
 fn terms(terms: pb::KeyTerms) -> Result<KeyTerms, TermsError> {
     let scopes = terms.scopes.iter().map(|word| word.parse::<Scope>()).collect::<Result<_, _>>()?;
-    let spend_limit = match (terms.spend_limit_msat, terms.spend_window_s) {
-        (0, 0) => None,
-        (0, _) | (_, 0) => return Err(TermsError::Window),
-        (msat, seconds) => Some(SpendLimit {
-            amount: AmountMsat::try_new(msat).map_err(|_| TermsError::Window)?,
-            window: Duration::from_secs(seconds),
-        }),
-    };
+    let spend_limit = spend_limit(terms.spend_limit_msat, terms.spend_window_s)?;
     let set = |number: u64| (number != 0).then_some(number);
     KeyTerms {
         name: terms.name,
@@ -86,6 +82,18 @@ fn terms(terms: pb::KeyTerms) -> Result<KeyTerms, TermsError> {
         expires_at: set(terms.expires_unix_ms).map(UnixMs),
     }
     .check()
+}
+
+/// Zeros stand for no limit.
+pub(super) fn spend_limit(msat: u64, window_s: u64) -> Result<Option<SpendLimit>, TermsError> {
+    match (msat, window_s) {
+        (0, 0) => Ok(None),
+        (0, _) | (_, 0) => Err(TermsError::Window),
+        (msat, seconds) => Ok(Some(SpendLimit {
+            amount: AmountMsat::try_new(msat).map_err(|_| TermsError::Window)?,
+            window: Duration::from_secs(seconds),
+        })),
+    }
 }
 
 fn key(record: &KeyRecord) -> pb::ApiKey {

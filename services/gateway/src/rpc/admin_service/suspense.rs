@@ -8,7 +8,7 @@ use crate::domain::ledger::{CustomerId, Stripe, Verdict, funding};
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::accounts;
-use crate::store::ledger::apply_one_in_tx;
+use crate::store::ledger::{self, apply_one_in_tx};
 use crate::store::suspense::{self, SuspenseItem};
 
 pub(super) async fn list(
@@ -32,7 +32,7 @@ pub(super) async fn resolve(
     let (id, account) = (convert::id(&request.item_id), CustomerId::new(convert::id(&request.account_id)));
     let store = gateway.jobs.store();
     accounts::by_id(store.pool(), account).await?.ok_or(AccountError::NoAccount)?;
-    let mut tx = store.begin().await?;
+    let mut tx = ledger::begin(store).await?;
     let item = suspense::lock_in_tx(&mut tx, id).await?.ok_or(AccountError::Nothing("item"))?;
     match item.account {
         Some(given) if given == account => {

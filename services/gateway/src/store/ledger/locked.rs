@@ -15,12 +15,6 @@ use crate::domain::ledger::{
 };
 use crate::store::{corrupt, from_bigint};
 
-/// Plans are kept for the life of a connection, and the first is made while the tables are empty: never one that reads them
-/// whole. Compiling a plan would take longer than a batch.
-const PLAN_FOR_MANY_ROWS: &str = "select set_config('enable_seqscan', 'off', true),
-    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-    set_config('jit', 'off', true)";
-
 /// The locked part of the ledger.
 pub(super) struct Page {
     /// What the rules look at and change.
@@ -44,7 +38,6 @@ pub(super) async fn load_in_tx(
     stripe: Stripe,
     submissions: &[Submission],
 ) -> Result<Page, StoreError> {
-    sqlx::query(PLAN_FOR_MANY_ROWS).execute(&mut **tx).await?;
     let wanted: BTreeSet<AccountId> =
         submissions.iter().flat_map(|submission| submission.operation.accounts(stripe)).collect();
     let mut page = Page {

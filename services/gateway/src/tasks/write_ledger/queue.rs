@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ailayer_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::riders::Rider;
+use super::riders::{Fit, Rider};
 use crate::domain::ledger::{Operation, Verdict};
 use crate::store::ledger::Submission;
 
@@ -64,25 +64,51 @@ impl SubmitError {
     }
 }
 
-/// An operation that waits for its verdict.
+/// What is answered to an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// To an operation, and to what rides with it.
+    Operation(Verdict),
+    /// To a change that rides alone.
+    Change(Fit),
+}
+
+impl Answer {
+    /// Whether it leaves a trace in the tables.
+    pub(super) const fn writes(&self) -> bool {
+        matches!(self, Self::Operation(Verdict::Applied(_)) | Self::Change(Fit::Fits))
+    }
+
+    /// The name in metrics.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Operation(verdict) => verdict.as_str(),
+            Self::Change(Fit::Fits) => "applied",
+            Self::Change(Fit::Written) => "duplicate",
+            Self::Change(Fit::Moved) => "moved",
+        }
+    }
+}
+
+/// What waits for its answer: an operation, a change, or both.
 #[derive(Debug)]
 pub(super) struct Order<Row> {
-    pub(super) submission: Submission,
+    pub(super) submission: Option<Submission>,
     pub(super) rider: Option<Row>,
     pub(super) since: Instant,
     pub(super) bytes: usize,
-    reply: oneshot::Sender<Result<Verdict, SubmitError>>,
+    reply: oneshot::Sender<Result<Answer, SubmitError>>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<Row> Order<Row> {
-    /// A caller that went away finds its verdict by submitting again.
-    pub(super) fn answer(self, verdict: Result<Verdict, SubmitError>) {
-        let _ = self.reply.send(verdict);
+    /// A caller that went away finds its answer by submitting again.
+    pub(super) fn answer(self, answer: Result<Answer, SubmitError>) {
+        let _ = self.reply.send(answer);
     }
 
     pub(super) fn kind(&self) -> &'static str {
-        self.submission.operation.kind().as_str()
+        self.submission.as_ref().map_or("change", |submission| submission.operation.kind().as_str())
     }
 }
 
@@ -105,7 +131,7 @@ impl<Row: Rider> LedgerHandle<Row> {
     /// # Errors
     /// [`SubmitError`]; the operation stays queued when the caller stops waiting.
     pub async fn submit(&self, operation: Operation) -> Result<Verdict, SubmitError> {
-        self.enqueue(operation, None).await
+        self.verdict(operation, None).await
     }
 
     /// Applies an operation together with a row that changes in the same commit, or neither.
@@ -113,18 +139,37 @@ impl<Row: Rider> LedgerHandle<Row> {
     /// # Errors
     /// As [`Self::submit`].
     pub async fn submit_with(&self, operation: Operation, rider: Row) -> Result<Verdict, SubmitError> {
-        self.enqueue(operation, Some(rider)).await
+        self.verdict(operation, Some(rider)).await
     }
 
-    async fn enqueue(&self, operation: Operation, rider: Option<Row>) -> Result<Verdict, SubmitError> {
-        let bytes = BYTES_OF_AN_OPERATION
-            .saturating_add(operation.note().as_str().len())
-            .saturating_add(rider.as_ref().map_or(0, Rider::bytes));
+    /// Writes a change without an operation. True once it is durable, false if the row has moved on: nothing was written then.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn write(&self, rider: Row) -> Result<bool, SubmitError> {
+        match self.enqueue(None, Some(rider)).await? {
+            Answer::Change(fit) => Ok(fit != Fit::Moved),
+            Answer::Operation(_) => Err(SubmitError::Unknown(None)),
+        }
+    }
+
+    async fn verdict(&self, operation: Operation, rider: Option<Row>) -> Result<Verdict, SubmitError> {
+        match self.enqueue(Some(operation), rider).await? {
+            Answer::Operation(verdict) => Ok(verdict),
+            Answer::Change(_) => Err(SubmitError::Unknown(None)),
+        }
+    }
+
+    async fn enqueue(&self, operation: Option<Operation>, rider: Option<Row>) -> Result<Answer, SubmitError> {
+        let of_operation =
+            |operation: &Operation| BYTES_OF_AN_OPERATION.saturating_add(operation.note().as_str().len());
+        let bytes =
+            operation.as_ref().map_or(0, of_operation).saturating_add(rider.as_ref().map_or(0, Rider::bytes));
         let permits = u32::try_from(bytes).map_err(|_| SubmitError::Overloaded)?;
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(permits);
         let (reply, answer) = oneshot::channel();
         let order = Order {
-            submission: Submission::new(operation),
+            submission: operation.map(Submission::new),
             rider,
             since: Instant::now(),
             bytes,

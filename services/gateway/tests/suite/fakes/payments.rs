@@ -28,7 +28,7 @@ use super::refusal;
 pub const DEADLINE: u32 = 200;
 
 /// How the fake misbehaves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Mood {
     /// Nothing is answered.
     pub down: bool,
@@ -40,6 +40,24 @@ pub struct Mood {
     pub slow_releases: bool,
     /// Invoices are made for one millisatoshi more.
     pub wrong_invoices: bool,
+    /// What the channels can receive.
+    pub inbound_msat: u64,
+    /// HTLC slots that are taken, of 50.
+    pub accepted_holds: u64,
+}
+
+impl Default for Mood {
+    fn default() -> Self {
+        Self {
+            down: false,
+            lost_answers: 0,
+            slow_claims: false,
+            slow_releases: false,
+            wrong_invoices: false,
+            inbound_msat: 1_000_000_000,
+            accepted_holds: 0,
+        }
+    }
 }
 
 struct Inner {
@@ -247,6 +265,9 @@ impl Payments for FakePayments {
             tip: Some(ailayer_client::payment::BlockRef { block_hash: [0; 32], height: inner.tip_height }),
             synced: inner.synced,
             usable_channels: 1,
+            inbound_capacity: AmountMsat::try_new(inner.mood.inbound_msat).unwrap(),
+            accepted_holds: inner.mood.accepted_holds,
+            max_accepted_holds: 50,
         })
     }
 

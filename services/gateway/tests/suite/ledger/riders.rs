@@ -1,11 +1,11 @@
 //! A row of another table that changes in the same coalesced commit, as a job's state will.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ailayer_gateway::domain::ledger::{Posted, Refusal, Verdict};
 use ailayer_gateway::tasks::write_ledger::{
-    LedgerHandle, LedgerWriter, Rider, Riders, SubmitError, WriterLimits,
+    Fit, LedgerHandle, LedgerWriter, Rider, Riders, SubmitError, WriterLimits,
 };
 use ailayer_store::{Store, StoreError, Tx};
 use async_trait::async_trait;
@@ -36,17 +36,22 @@ impl Rider for Move {
 impl Riders for Moves {
     type Row = Move;
 
-    async fn lock_in_tx(&self, tx: &mut Tx, rows: &[&Move]) -> Result<Vec<bool>, StoreError> {
+    async fn lock_in_tx(&self, tx: &mut Tx, rows: &[&Move]) -> Result<Vec<Fit>, StoreError> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let locked = sqlx::query("select id, version from thing where id = any($1) order by id for update")
             .bind(ids)
             .fetch_all(&mut **tx)
             .await?;
-        let mut fitting: HashSet<(i64, i64)> = locked.iter().map(|row| (row.get(0), row.get(1))).collect();
-        Ok(rows.iter().map(|row| fitting.remove(&(row.id, row.from))).collect())
+        let mut versions: HashMap<i64, i64> = locked.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let fit = |row: &&Move| match versions.remove(&row.id) {
+            Some(version) if version == row.from => Fit::Fits,
+            Some(version) if version == row.from + 1 => Fit::Written,
+            _ => Fit::Moved,
+        };
+        Ok(rows.iter().map(fit).collect())
     }
 
-    async fn write_in_tx(&self, tx: &mut Tx, rows: &[(&Move, Posted)]) -> Result<(), StoreError> {
+    async fn write_in_tx(&self, tx: &mut Tx, rows: &[(&Move, Option<Posted>)]) -> Result<(), StoreError> {
         let ids: Vec<i64> = rows.iter().map(|(row, _)| row.id).collect();
         let update = "update thing set version = version + 1 where id = any($1)";
         sqlx::query(update).bind(ids).execute(&mut **tx).await?;
@@ -146,4 +151,39 @@ async fn what_rides_counts_in_the_bounds_of_the_queue() {
         matches!(two, Err(SubmitError::Overloaded)),
         "two changes and their operations are too much: {two:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_rides_alone_changes_once_beside_operations_that_are_refused() {
+    let bank = Bank::new().await;
+    table(&bank).await;
+    let ledger = writer(&bank, bank.store.clone());
+    // In one batch with operations that find no money and a change that comes too late.
+    let poor = bank.customer(0).await;
+    let held = bank.hold(poor).await;
+    let (first, refused, late, _, ()) = tokio::join!(
+        ledger.submit(operation(poor, debit(1))),
+        ledger.submit_with(operation(poor, debit(1)), Move { id: 1, from: 0 }),
+        ledger.write(Move { id: 2, from: 7 }),
+        ledger.write(Move { id: 3, from: 0 }),
+        async {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            drop(held);
+        }
+    );
+    let no_money = Verdict::Refused(Refusal::InsufficientFunds);
+    assert_eq!((first.unwrap(), refused.unwrap(), late.unwrap()), (no_money, no_money, false));
+    assert_eq!((version(&bank, 1).await, version(&bank, 2).await, version(&bank, 3).await), (0, 0, 1));
+    // The same change again is known, another one is not.
+    assert!(ledger.write(Move { id: 3, from: 0 }).await.unwrap());
+    assert!(!ledger.write(Move { id: 3, from: 5 }).await.unwrap());
+    assert_eq!(version(&bank, 3).await, 1);
+
+    // A commit whose answer is lost moves it once.
+    let proxy = Proxy::start(bank.port, &bank.tasks).await;
+    let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
+    let behind = writer(&bank, connect(&url).await);
+    proxy.set(Plan::Always(Cut::After));
+    assert!(behind.write(Move { id: 3, from: 1 }).await.unwrap());
+    assert_eq!(version(&bank, 3).await, 2);
 }

@@ -1,0 +1,88 @@
+//! The measurements, one file a group of definitions that share their arms.
+//!
+//! | module | figures |
+//! |---|---|
+//! | [`throughput`], [`tail`], [`growth`] | the ledger as a library on a PostgreSQL: L1, L2, L4; L3; K1 |
+//! | [`hop`], [`capacity`], [`exporting`] | the gateway with a model that does nothing: G1; G3; G4 |
+//! | [`paid`] | the platform with a real model: E1 |
+
+pub mod capacity;
+pub mod exporting;
+pub mod growth;
+pub mod hop;
+pub mod paid;
+pub mod tail;
+pub mod throughput;
+
+use std::time::{Duration, Instant};
+
+use ailayer_bench::args::Pace;
+use ailayer_bench::client::Client;
+use ailayer_bench::generator::closed_loop;
+use ailayer_bench::null::MODEL;
+use ailayer_bench::run::{Done, Window, rate};
+use anyhow::ensure;
+
+use crate::customers::Shop;
+use crate::database::Database;
+use crate::platform::{Platform, is_null_answer};
+
+/// What the measurements of the ledger have in common.
+pub struct Ground {
+    /// The server.
+    pub database: Database,
+    /// Lengths and counts.
+    pub pace: Pace,
+}
+
+/// Debits in flight. A coalescing writer lives on what waits: it has as many callers as a busy gateway, not as pgbench connections.
+pub const DEBITS_IN_FLIGHT: usize = 512;
+/// Calls in flight.
+pub const IN_FLIGHT: usize = 32;
+/// The share of an arm's length that each arm of the gateway's figures gets: there are many.
+const SHORTER: f64 = 0.6;
+/// How long saturation is looked at, at most.
+const CALIBRATION: Duration = Duration::from_secs(2);
+/// What is embedded where the model does nothing: sixteen words.
+const TEXT: &str = "the quick brown fox jumps over the lazy dog and pays a little for every word";
+
+/// One call through a shop, whose answer must be the null model's.
+async fn buy(shop: &Shop<'_>, call: usize, since: Instant) -> anyhow::Result<Done> {
+    let bought = shop.run(call, TEXT).await?;
+    ensure!(is_null_answer(&bought.values), "another answer than the model's");
+    Ok(Done { at: bought.at, count: 1, latency: bought.at.saturating_duration_since(since) })
+}
+
+/// One call of the null model itself.
+async fn ask(model: &Client, call: usize, since: Instant) -> anyhow::Result<Done> {
+    let answer = model.embed(call, TEXT, None).await?;
+    let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
+    ensure!(is_null_answer(&answer.values), "another answer than the model's");
+    Ok(answer.since(since))
+}
+
+/// The gateway and the bare hop, each with its customers.
+struct Sides<'a> {
+    gateway: Shop<'a>,
+    relay: Shop<'a>,
+    model: Client,
+}
+
+impl<'a> Sides<'a> {
+    fn of(platform: &'a Platform) -> anyhow::Result<Self> {
+        let relay = format!("http://{}", platform.relay.address);
+        Ok(Self {
+            gateway: platform.customers.at(&platform.network.gateway.grpc_url())?,
+            relay: platform.customers.at(&relay)?.unpaid(),
+            model: Client::new(&platform.null.channels, MODEL),
+        })
+    }
+}
+
+/// Calls a second through a shop with 32 in flight.
+async fn most(shop: &Shop<'_>, pace: &Pace) -> anyhow::Result<f64> {
+    let length = pace.arm.min(CALIBRATION);
+    let window = Window::after(length / 4, length);
+    let done = closed_loop(IN_FLIGHT, window, async |caller| buy(shop, caller, Instant::now()).await).await?;
+    Ok(rate(&done, window))
+}
