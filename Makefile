@@ -49,7 +49,7 @@ test-services: setup ## Tests of each service against real PostgreSQL, bitcoind 
 test-e2e: setup ## Paid inferences through real processes, and crashes behind each durable write
 	@deploy/dev/test e2e
 
-test-crash: setup ## kill -9 behind each durable write, on both rails, then the books
+test-crash: setup ## kill -9 of each service and PostgreSQL behind each durable write, on both rails, then the books
 	@deploy/dev/test crash
 
 lint: ## rustfmt, clippy, architecture

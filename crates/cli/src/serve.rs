@@ -1,7 +1,10 @@
 //! `ailayer serve SERVICE`: one service in the foreground.
 
+use std::env;
 use std::error::Error;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use ailayer_platform::config::{ConfigError, PlatformConfig, load};
 use ailayer_platform::tasks::Shutdown;
@@ -22,6 +25,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             ended(ailayer_gateway::run(config, signals()?).await)
         }
         Service::ModelServing => {
+            without_engine_telemetry()?;
             let config: ailayer_model_serving::Config =
                 checked(ailayer_model_serving::NAME, file, |c: &ailayer_model_serving::Config| c.validate())?;
             let _telemetry = start_telemetry(ailayer_model_serving::NAME, &config.platform)?;
@@ -46,6 +50,17 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
             ended(ailayer_audit::run(config, signals()?).await)
         }
     }
+}
+
+/// Begins anew, as the same process, where ONNX Runtime's environment does not say yet that nothing is to be collected: what it
+/// would store in the user's home before it can be told otherwise grows with every process that is killed.
+fn without_engine_telemetry() -> Result<(), Failure> {
+    let (name, value) = ailayer_model_serving::trial::NO_TELEMETRY;
+    if env::var_os(name).is_some() {
+        return Ok(());
+    }
+    let program = env::current_exe().map_err(internal)?;
+    Err(internal(Command::new(program).args(env::args_os().skip(1)).env(name, value).exec()))
 }
 
 fn checked<C: DeserializeOwned>(

@@ -410,7 +410,8 @@ fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
     JobRecord {
         job_id: new.job_id,
         version: 1,
-        job: Job::prepaid(new.cap, now),
+        // As the row has it, or a repeat would be told another expiry than the first call.
+        job: Job { expiry: new.created_at, ..Job::prepaid(new.cap, now) },
         body_digest: new.body_digest,
         token_hash: new.token_hash,
         model: new.model,

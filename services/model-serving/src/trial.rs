@@ -13,7 +13,7 @@ mod child;
 mod parent;
 
 pub use child::run;
-pub use parent::{Trial, TrialError};
+pub use parent::{NO_TELEMETRY, Trial, TrialError};
 
 /// The argument that makes a program call [`run`].
 pub const ARGUMENT: &str = "trial-load";

@@ -119,6 +119,14 @@ impl Process {
         refresh(&mut self.lock()).unwrap_or(false)
     }
 
+    /// Whether it was stopped by a signal and waits for SIGCONT.
+    pub fn is_halted(&self) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        // `pid (name) state …`; the name may hold anything.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
     /// Waits until `probe` succeeds. The probe says what is missing; it is tried again after a short pause.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "reports to the person or script that runs the tests")]
 
 mod arguments;
+mod sample;
 
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +19,7 @@ use futures::future::BoxFuture;
 
 use crate::stage::Stage;
 pub use arguments::Arguments;
+pub use sample::Sample;
 
 /// Longer than any scenario takes on a busy machine: a hang is a failure with a name.
 const TIME_LIMIT: Duration = Duration::from_secs(150);
@@ -28,6 +30,8 @@ type Run = Box<dyn for<'a> Fn(&'a Stage) -> BoxFuture<'a, anyhow::Result<()>>>;
 pub struct Scenario {
     name: String,
     run: Body,
+    /// Runs only if a filter is given and selects it.
+    only_if_named: bool,
 }
 
 enum Body {
@@ -43,7 +47,7 @@ impl Scenario {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        Self { name: name.into(), run: Body::Alone(Box::new(move || run().boxed())) }
+        Self { name: name.into(), run: Body::Alone(Box::new(move || run().boxed())), only_if_named: false }
     }
 
     /// A scenario on the shared network.
@@ -51,20 +55,30 @@ impl Scenario {
         name: impl Into<String>,
         run: impl for<'a> Fn(&'a Stage) -> BoxFuture<'a, anyhow::Result<()>> + 'static,
     ) -> Self {
-        Self { name: name.into(), run: Body::OnStage(Box::new(run)) }
+        Self { name: name.into(), run: Body::OnStage(Box::new(run)), only_if_named: false }
+    }
+
+    /// The same, left out of a run of everything.
+    pub fn only_if_named(self) -> Self {
+        Self { only_if_named: true, ..self }
     }
 }
 
 /// Runs what the arguments select.
-pub async fn run(scenarios: Vec<Scenario>, arguments: &Arguments) -> ExitCode {
+pub async fn run(scenarios: Vec<Scenario>, arguments: &Arguments, sample: &Sample) -> ExitCode {
     let total = scenarios.len();
-    let selected: Vec<_> = scenarios.into_iter().filter(|it| arguments.selects(&it.name)).collect();
+    let is_due = |it: &Scenario| !it.only_if_named || arguments.list || arguments.has_filters();
+    let selected: Vec<_> =
+        scenarios.into_iter().filter(|it| is_due(it) && arguments.selects(&it.name)).collect();
     if arguments.list {
         selected.iter().for_each(|scenario| println!("{}: test", scenario.name));
         println!("\n{} tests, 0 benchmarks", selected.len());
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {} tests", selected.len());
+    if !arguments.has_filters() {
+        println!("{sample}");
+    }
     let (began, count) = (Instant::now(), selected.len());
     let mut stage = None;
     let mut failures = Vec::new();

@@ -19,7 +19,7 @@ mod secrets;
 mod shutdown;
 mod tensors;
 
-use crate::harness::Scenario;
+use crate::harness::{Sample, Scenario};
 
 /// A scenario that is named after its function.
 macro_rules! on_stage {
@@ -31,8 +31,8 @@ macro_rules! on_stage {
     };
 }
 
-/// All of them.
-pub fn all() -> Vec<Scenario> {
+/// All of them. Of those that are too many for every run, `sample` draws some.
+pub fn all(sample: &mut Sample) -> Vec<Scenario> {
     let mut all = configuration::all();
     all.extend(on_stage![
         health::every_service_answers_on_every_port,
@@ -51,6 +51,7 @@ pub fn all() -> Vec<Scenario> {
         paying::after_giving_up,
         paying::giving_up_while_the_model_runs,
         paying::giving_up_too_late,
+        paying::a_payer_that_dies_while_its_money_is_held,
         paying::after_the_quote_has_ended,
         paying::in_time_while_the_gateway_is_down_too_long,
         sealed::a_sealed_answer_is_delivered_then_paid_then_opened,
@@ -66,8 +67,10 @@ pub fn all() -> Vec<Scenario> {
         failures::the_model_server_hangs_and_comes_back,
         failures::the_log_is_down,
         failures::the_database_goes_away_for_a_moment,
+        failures::money_that_comes_while_the_database_is_down,
+        failures::services_that_stand_still_for_a_while,
     ]);
-    all.extend(crashes::all());
+    all.extend(crashes::all(sample));
     all.extend(on_stage![
         deadlines::the_guard_gives_held_money_back_without_the_gateway,
         deadlines::a_logged_receipt_is_voided_when_blocks_run_out,

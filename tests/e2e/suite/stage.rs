@@ -3,6 +3,7 @@
 //! | module | what scenarios do with it |
 //! |---|---|
 //! | [`services`] | kill, crash, hang, reconfigure and restart services; everything is undone after a scenario |
+//! | [`blows`] | kill anything behind a durable write |
 //! | [`purchase`] | quote, pay, follow |
 //! | [`customer`] | accounts, keys, deposits, jobs that are charged |
 //! | [`endings`] | the two endings a paid job may have, checked at the payer's node, the gateway, the log and the books |
@@ -12,6 +13,7 @@
 //! | [`collector`] | which calls are one trace |
 //! | [`wait`] | conditions, never sleeps |
 
+pub mod blows;
 pub mod books;
 pub mod chain;
 pub mod collector;
@@ -172,7 +174,29 @@ impl Stage {
         })
         .await?;
         self.mine(CHANNEL_BLOCKS).await?;
+        for payer in payers {
+            payer.wait_channel_usable(MAX_PRICE_MSAT, PATIENCE).await?;
+        }
         self.wait_channels().await
+    }
+
+    /// One more buyer, with a node and a channel of its own, who may be stopped and come back.
+    pub async fn new_payer(&self, name: &str) -> anyhow::Result<Payer> {
+        let payer = start_payer(&self.network, name).await?;
+        self.open_channels(&[&payer]).await?;
+        Ok(payer)
+    }
+
+    /// The same buyer after it was stopped.
+    pub async fn payer_again(&self, name: &str) -> anyhow::Result<Payer> {
+        let payer = start_payer(&self.network, name).await?;
+        payer.connect(&self.seller.node_id, &self.seller_address()?).await?;
+        Ok(payer)
+    }
+
+    /// Notes what the seller has from somebody else than the buyer.
+    pub fn paid_by_another(&self, msat: u64) {
+        self.account().by_others_msat += msat;
     }
 
     /// Opens new channels in place of closed ones.
@@ -206,11 +230,12 @@ impl Stage {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the buyer's node has paid so far, and what was settled although it says that it has not paid.
+    /// What the buyer's node, and others as noted, have paid so far, and what was settled although it says that it has not paid.
     pub async fn spent_msat(&self) -> anyhow::Result<(u64, u64)> {
         let now = self.outbound_msat(&self.buyer).await?;
         let account = *self.account();
-        Ok((account.earlier_msat + account.channel_msat - now, account.unpaid_msat))
+        let paid_msat = account.earlier_msat + account.channel_msat - now + account.by_others_msat;
+        Ok((paid_msat, account.unpaid_msat))
     }
 
     /// Remembers a text that no log may hold.
@@ -243,6 +268,8 @@ struct Account {
     channel_msat: u64,
     /// What it could send when it was last looked at.
     last_msat: u64,
+    /// Paid by other nodes.
+    by_others_msat: u64,
     /// Settled, and swallowed by the closing of a channel: an amount that small has no output of its own.
     unpaid_msat: u64,
 }

@@ -117,20 +117,4 @@ pub fn requested_timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts_are_read_as_the_protocol_writes_them() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", text.parse().unwrap());
-            requested_timeout(&headers)
-        };
-        assert_eq!(read("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
-        for malformed in ["", "m", "1", "123456789S", "-1S", "1x", "1.5S"] {
-            assert_eq!(read(malformed), None, "{malformed}");
-        }
-    }
-}
+mod tests;

@@ -24,6 +24,9 @@ const SHOWN_CHARS: usize = 300;
 /// What the child finds in its environment: it shall learn no secrets, and find the engine's libraries.
 const KEPT_VARIABLES: [&str; 1] = ["LD_LIBRARY_PATH"];
 
+/// What keeps ONNX Runtime from collecting and storing telemetry. It reads its environment before anybody can tell it otherwise.
+pub const NO_TELEMETRY: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
 /// A version that must not be loaded here.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
@@ -133,6 +136,8 @@ impl Trial {
             .arg(ARGUMENT)
             .env_clear()
             .envs(kept)
+            // Its store in the user's home grows with every process that is killed, and beyond what a trial may write.
+            .env(NO_TELEMETRY.0, NO_TELEMETRY.1)
             // Each arena reserves 64 MiB of address space, which would be counted.
             .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::piped())

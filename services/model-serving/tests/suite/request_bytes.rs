@@ -127,10 +127,16 @@ fn message(flag: u8, length: usize, bytes: &[u8]) -> Bytes {
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_message() {
     let (mut service, _repository) = small().await;
-    // A packed message that is not gzip, a message that is not protobuf, an unknown flag, a length not kept.
-    for body in
-        [message(1, 3, b"abc"), message(0, 3, b"\xff\xff\xff"), message(9, 3, b"abc"), message(0, 9, b"abc")]
-    {
+    for body in [
+        // A packed message that is not gzip, a message that is not protobuf, an unknown flag, a length not kept.
+        message(1, 3, b"abc"),
+        message(0, 3, b"\xff\xff\xff"),
+        message(9, 3, b"abc"),
+        message(0, 9, b"abc"),
+        // A model's name that is no UTF-8: bytes that never are, half of a surrogate pair.
+        message(0, 4, b"\x0a\x02\xff\xfe"),
+        message(0, 5, b"\x0a\x03\xed\xa0\x80"),
+    ] {
         let status = send(service.channel.clone(), tonic::body::Body::new(Whole(Some(body)))).await;
         refused::<()>(Err(status), Code::InvalidArgument, ErrorReason::InvalidField);
     }

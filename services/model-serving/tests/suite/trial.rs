@@ -186,6 +186,23 @@ async fn a_program_that_knows_no_trials_refuses_everything() {
     service.stop().await;
 }
 
+/// ONNX Runtime's own store of telemetry would grow in the home of whoever runs this, past what a trial may write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_keeps_the_engine_from_storing_telemetry() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("shows-its-environment");
+    std::fs::write(&program, "#!/bin/sh\nenv >&2\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let repository = Repository::new();
+    repository.add("add", "m", "1");
+    let mut config = tried(&repository);
+    config.trial_executable = Some(program);
+    let mut service = Running::start(config).await;
+    service.until_reason("m", "1", "ORT_DISABLE_TELEMETRY=1").await;
+    service.stop().await;
+}
+
 /// The process that has its report in this cache.
 fn trial_of(cache: &Path) -> Option<i32> {
     let processes =

@@ -363,7 +363,7 @@ fn kill_switches_refuse_and_leave_the_rest_alone() {
 }
 
 #[test]
-fn another_secret_or_a_second_writer_does_not_start() {
+fn another_secret_or_network_or_a_second_writer_does_not_start() {
     alone(async || {
         use ailayer_payment::app::{App, RunError};
         use ailayer_payment::domain::preimage::PreimageSecret;
@@ -372,6 +372,14 @@ fn another_secret_or_a_second_writer_does_not_start() {
         let mut bench = Bench::new("store.acquire_timeout = \"500ms\"").await;
         assert!(Rows::connect(&bench.config.store).await.is_err(), "one writer a schema");
         bench.stop().await;
+        // The same keys and rows under another network's name.
+        let rows = Rows::connect(&bench.config.store).await.unwrap();
+        let node = Arc::clone(&bench.node) as Arc<dyn LightningNode>;
+        let elsewhere =
+            ailayer_payment::Config { network: ailayer_primitives::Network::Signet, ..bench.config.clone() };
+        let secret = PreimageSecret::new([7; 32]);
+        let refused = App::start(&elsewhere, rows, node, secret, Shutdown::new()).await.map(|_| ());
+        assert!(matches!(refused, Err(RunError::ForeignSchema("network"))), "{refused:?}");
         let rows = Rows::connect(&bench.config.store).await.unwrap();
         let node = Arc::clone(&bench.node) as Arc<dyn LightningNode>;
         let secret = PreimageSecret::new([8; 32]);

@@ -37,6 +37,11 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// Whether some scenarios are asked for by name.
+    pub fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
     /// Whether a scenario is to be run.
     pub fn selects(&self, name: &str) -> bool {
         let hit =

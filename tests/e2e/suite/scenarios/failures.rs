@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use ailayer_client::gateway::JobState;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::stage::services::Service;
-use crate::stage::{RUN_LIMIT, Stage};
+use crate::stage::{PATIENCE, RUN_LIMIT, Stage, wait};
 
 /// A run limit that is worth waiting for.
 const SHORT_RUN_LIMIT: Duration = Duration::from_secs(4);
 /// Beyond its limit a job ends as soon as somebody looks at it.
 const SLACK: Duration = Duration::from_secs(8);
+/// How long a service stands still. Two leases.
+const STANDSTILL: Duration = Duration::from_secs(4);
 
 /// Quoted, then no model: the money comes back within the run limit.
 pub async fn the_model_server_dies_before_the_money_comes(stage: &Stage) -> anyhow::Result<()> {
@@ -83,4 +85,38 @@ pub async fn the_database_goes_away_for_a_moment(stage: &Stage) -> anyhow::Resul
     }
     let next = stage.buy().await?;
     stage.expect_settled(&next).await.map(drop)
+}
+
+/// The node tells of the money, nobody can write that down, and the payment service dies before somebody can. The node tells again.
+pub async fn money_that_comes_while_the_database_is_down(stage: &Stage) -> anyhow::Result<()> {
+    let deal = stage.quote().await?;
+    let log = stage.process_of(Service::Payment).log_file();
+    let before = std::fs::read_to_string(&log)?.len();
+    stage.network.backbone.postgres.kill9().await?;
+    stage.pay(&deal).await?;
+    wait::until("the node's event waits for the database", PATIENCE, || async {
+        let text = std::fs::read_to_string(&log)?;
+        Ok(text.get(before..).is_some_and(|new| new.contains("node event not handled")))
+    })
+    .await?;
+    stage.kill(Service::Payment).await?;
+    stage.network.backbone.postgres.restart().await?;
+    stage.restart(Service::Payment).await?;
+    stage.expect_settled(&deal).await.map(drop)
+}
+
+/// Longer than a lease, shorter than the run limit: what stood still is overtaken by nothing, and takes up where it was.
+pub async fn services_that_stand_still_for_a_while(stage: &Stage) -> anyhow::Result<()> {
+    for service in [Service::Gateway, Service::Payment, Service::Audit] {
+        let deal = stage.quote().await?;
+        stage.hang(Service::ModelServing)?;
+        stage.pay(&deal).await?;
+        stage.follow_to(deal.key(), JobState::Running).await?;
+        stage.hang(service)?;
+        stage.resume(Service::ModelServing)?;
+        tokio::time::sleep(STANDSTILL).await;
+        stage.resume(service)?;
+        stage.expect_settled(&deal).await.with_context(|| format!("{} stood still", service.name()))?;
+    }
+    Ok(())
 }

@@ -96,6 +96,29 @@ pub async fn giving_up_while_the_model_runs(stage: &Stage) -> anyhow::Result<()>
     stage.check_postings(&deal, &[]).await
 }
 
+/// The money is locked, the payer's node goes away and comes back after the end: it has paid, and learns it then.
+pub async fn a_payer_that_dies_while_its_money_is_held(stage: &Stage) -> anyhow::Result<()> {
+    let payer = stage.new_payer("mortal").await?;
+    let deal = stage.quote().await?;
+    stage.hang(Service::ModelServing)?;
+    let price = deal.purchase.quote.price_msat;
+    ensure!(payer.pay(&deal.purchase.bolt11, price).await?, "a new node has not paid before");
+    stage.follow_to(deal.key(), JobState::Running).await?;
+    payer.stop().await?;
+    stage.resume(Service::ModelServing)?;
+    let job = stage.follow_to_end(deal.key()).await?;
+    ensure!(job.state == JobState::Settled, "the job ended {:?} ({})", job.state, job.release_reason);
+    stage.paid_by_another(price.msat());
+    let payer = stage.payer_again("mortal").await?;
+    match payer.wait_payment(deal.purchase.payment_hash, PATIENCE).await? {
+        PaymentOutcome::Succeeded { .. } => {}
+        PaymentOutcome::Failed { reason } => bail!("settled, and the payer's node says: {reason}"),
+    }
+    stage.gateway.result(deal.key()).await.context("the answer")?;
+    stage.check_receipt_logged(&deal).await?;
+    Ok(payer.stop().await?)
+}
+
 /// A settled job cannot be given up.
 pub async fn giving_up_too_late(stage: &Stage) -> anyhow::Result<()> {
     let deal = stage.buy().await?;

@@ -119,13 +119,13 @@ impl Stage {
         Ok(customer)
     }
 
-    /// The buyer's node locks the money of a deposit.
-    pub async fn pay_deposit(&self, deposit: &Deposit) -> anyhow::Result<()> {
+    /// The buyer's node locks the money of a deposit; answers what it could send before.
+    pub async fn pay_deposit(&self, deposit: &Deposit) -> anyhow::Result<u64> {
         // What the buyer has is looked at before every payment, so that a channel that closes is accounted for.
-        self.outbound_msat(&self.buyer).await?;
+        let before_msat = self.outbound_msat(&self.buyer).await?;
         let sent = self.buyer.pay(&deposit.bolt11, AmountMsat::try_new(deposit.amount_msat)?).await?;
         ensure!(sent, "the buyer's node says that it has paid this deposit before");
-        Ok(())
+        Ok(before_msat)
     }
 
     /// Asks for an order until it is answered: it must be settled, charged once and at its price, receipted and logged.

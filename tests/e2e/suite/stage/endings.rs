@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ailayer_client::ErrorReason;
+use ailayer_client::account::Deposit;
 use ailayer_client::gateway::{Answer, Job, JobState};
 use ailayer_client::payment::HoldInvoiceState;
 use ailayer_client::purchase::{check_answer, check_receipt, open_sealed};
@@ -97,15 +98,7 @@ impl Stage {
     /// Never the other way round. Answers the job's last state; whether that one is right, the scenario knows.
     pub async fn ending_of_closed_channel(&self, deal: &Deal) -> anyhow::Result<JobState> {
         let job = self.follow_to_end(deal.key()).await?;
-        let mut blocks = 0;
-        let outcome = loop {
-            if let Some(outcome) = self.buyer.outcome(deal.purchase.payment_hash) {
-                break outcome;
-            }
-            ensure!(blocks < RESOLUTION_BLOCKS, "the payer's node knows no end after {blocks} blocks");
-            self.mine(1).await?;
-            blocks += 1;
-        };
+        let outcome = self.outcome_of_closed_channel(deal.purchase.payment_hash).await?;
         let state = job.state;
         self.note(format!("the node closed its channel; job {state:?}, payer {outcome:?}"));
         match (state, &outcome) {
@@ -114,21 +107,45 @@ impl Stage {
                     PaymentOutcome::Succeeded { .. } => (deal.price_msat(), 0),
                     PaymentOutcome::Failed { .. } => (0, deal.price_msat()),
                 };
-                self.channel_closed(deal, paid, unpaid);
+                self.channel_closed(deal.before_msat, paid, unpaid);
                 self.check_delivered(deal, job).await?;
             }
             (_, PaymentOutcome::Succeeded { .. }) => bail!("paid, and the job ended {state:?}"),
             (_, PaymentOutcome::Failed { .. }) => {
-                self.channel_closed(deal, 0, 0);
+                self.channel_closed(deal.before_msat, 0, 0);
                 self.check_no_answer(deal).await?;
             }
         }
         Ok(state)
     }
 
-    fn channel_closed(&self, deal: &Deal, paid_msat: u64, unpaid_msat: u64) {
+    /// The same of a deposit that was credited.
+    pub async fn deposit_of_closed_channel(&self, deposit: &Deposit, before_msat: u64) -> anyhow::Result<()> {
+        let outcome = self.outcome_of_closed_channel(Payer::payment_hash(&deposit.bolt11)?).await?;
+        self.note(format!("the node closed its channel; deposit credited, payer {outcome:?}"));
+        match outcome {
+            PaymentOutcome::Succeeded { .. } => self.channel_closed(before_msat, deposit.amount_msat, 0),
+            PaymentOutcome::Failed { .. } => self.channel_closed(before_msat, 0, deposit.amount_msat),
+        }
+        Ok(())
+    }
+
+    /// What the payer's node says once the chain has decided.
+    async fn outcome_of_closed_channel(&self, payment_hash: PaymentHash) -> anyhow::Result<PaymentOutcome> {
+        let mut blocks = 0;
+        loop {
+            if let Some(outcome) = self.buyer.outcome(payment_hash) {
+                return Ok(outcome);
+            }
+            ensure!(blocks < RESOLUTION_BLOCKS, "the payer's node knows no end after {blocks} blocks");
+            self.mine(1).await?;
+            blocks += 1;
+        }
+    }
+
+    fn channel_closed(&self, before_msat: u64, paid_msat: u64, unpaid_msat: u64) {
         let mut account = self.account();
-        account.last_msat = deal.before_msat - paid_msat;
+        account.last_msat = before_msat - paid_msat;
         account.unpaid_msat += unpaid_msat;
     }
 

@@ -68,7 +68,7 @@ impl Stage {
         self.reconnect(service).await
     }
 
-    /// Starts a service again so that it kills itself when it passes `point`.
+    /// Starts a service again so that it kills itself when it passes `point`, or halts if `halt:` is before the name.
     pub async fn arm(&self, service: Service, point: &str) -> anyhow::Result<()> {
         self.disturb(service);
         let process = self.process_of(service);
@@ -144,7 +144,7 @@ impl Stage {
 
     /// A node looks for a peer that went away once a minute; scenarios do not wait for that. Ends when every channel
     /// is usable or closed.
-    async fn reconnect(&self, service: Service) -> anyhow::Result<()> {
+    pub(super) async fn reconnect(&self, service: Service) -> anyhow::Result<()> {
         if service != Service::Payment {
             return Ok(());
         }
@@ -162,7 +162,7 @@ impl Stage {
         Ok(())
     }
 
-    fn disturb(&self, service: Service) {
+    pub(super) fn disturb(&self, service: Service) {
         self.disturbed().insert(service);
     }
 

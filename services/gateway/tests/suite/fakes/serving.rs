@@ -25,6 +25,8 @@ pub enum Mood {
     Slow(Duration),
     OtherModel,
     OtherTokens,
+    /// So many more than there are.
+    MoreTokens(u32),
     NotFinite,
 }
 
@@ -116,6 +118,7 @@ impl Serving for FakeServing {
             Mood::Slow(time) => tokio::time::sleep(time).await,
             Mood::OtherModel => model.digest = Digest::sha256(b"another"),
             Mood::OtherTokens => embeddings[0].input_tokens += 1,
+            Mood::MoreTokens(more) => embeddings[0].input_tokens += more,
             Mood::NotFinite => embeddings[0].values[0] = f32::NAN,
         }
         let input_tokens = embeddings.iter().map(|it| u64::from(it.input_tokens)).sum();

@@ -1,4 +1,4 @@
-//! Prices that change while something is quoted or runs.
+//! Prices that change while something is quoted or runs, and counts that are beyond what was agreed.
 
 use std::time::Duration;
 
@@ -39,4 +39,21 @@ async fn what_runs_costs_what_was_quoted() {
         let dearer = gateway.quote(&["hello"]).await;
         assert_eq!(dearer.0.price_msat, per_call_msat + 3 * per_token_msat, "it was really changed");
     }
+}
+
+/// Whatever the model counts, never more is taken than was set aside.
+#[tokio::test]
+async fn the_bill_is_never_above_what_was_set_aside() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 50_000).await;
+    // Five letters and three tokens to spare: eight are set aside.
+    for (more, charged) in [(5, 1080), (6, 0), (u32::MAX / 2, 0)] {
+        world.serving.set(Mood::MoreTokens(more));
+        let answer = customer.run(&gateway, job(&["hello"])).await.unwrap();
+        assert_eq!(answer.charged_msat, charged, "three and {more} more tokens");
+        assert_eq!(answer.result.is_some(), charged > 0);
+    }
+    let balance = customer.balance(&world).await;
+    assert_eq!((balance.balance_units, balance.reserved_units), (50_000 - 1080, 0));
 }

@@ -35,7 +35,7 @@ pub fn check(seen: &Seen, found: &Found, wrong: &mut Vec<String>) {
 fn check_hold(seen: &Seen, found: &Found, hold: &HoldNote, wrong: &mut Vec<String>) {
     let first = &hold.answers[0];
     must(wrong, hold.answers.iter().all(|answer| answer == first), || {
-        format!("{} was answered in several ways", first.id())
+        format!("{} was answered in several ways: {:#?}", first.id(), hold.answers)
     });
     let id = first.id();
     let (Some(job), Some(invoice)) = (found.jobs.get(&id), seen.invoices.get(&id)) else {
@@ -94,7 +94,7 @@ fn check_order(seen: &Seen, found: &Found, order: &OrderNote, wrong: &mut Vec<St
     let first = order.answers.first();
     must(wrong, first.is_some(), || format!("{id} has begun, and nobody was ever told of its end"));
     must(wrong, order.answers.iter().all(|answer| Some(answer) == first), || {
-        format!("{id} was answered in several ways")
+        format!("{id} was answered in several ways: {:#?}", order.answers)
     });
     let Some(told) = first else { return };
     let is_settled = job.state == State::Settled;
