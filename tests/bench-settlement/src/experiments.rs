@@ -41,7 +41,7 @@ pub const DEBITS_IN_FLIGHT: usize = 512;
 pub const IN_FLIGHT: usize = 32;
 /// The share of an arm's length that each arm of the gateway's figures gets: there are many.
 const SHORTER: f64 = 0.6;
-/// How long saturation is looked at, at most.
+/// How long saturation is looked at, also in a quick look: a gateway that has just started needs a moment.
 const CALIBRATION: Duration = Duration::from_secs(2);
 /// What is embedded where the model does nothing: sixteen words.
 const TEXT: &str = "the quick brown fox jumps over the lazy dog and pays a little for every word";
@@ -80,9 +80,10 @@ impl<'a> Sides<'a> {
 }
 
 /// Calls a second through a shop with 32 in flight.
-async fn most(shop: &Shop<'_>, pace: &Pace) -> anyhow::Result<f64> {
-    let length = pace.arm.min(CALIBRATION);
-    let window = Window::after(length / 4, length);
+async fn most(shop: &Shop<'_>) -> anyhow::Result<f64> {
+    let window = Window::after(CALIBRATION / 2, CALIBRATION);
     let done = closed_loop(IN_FLIGHT, window, async |caller| buy(shop, caller, Instant::now()).await).await?;
-    Ok(rate(&done, window))
+    let rate = rate(&done, window);
+    ensure!(rate > 0.0, "nothing was answered within {} s", CALIBRATION.as_secs());
+    Ok(rate)
 }

@@ -16,6 +16,9 @@ use crate::customers::Customers;
 pub const DIMENSIONS: u32 = 384;
 /// Customers, as many as calls in flight.
 const CUSTOMERS: usize = 32;
+/// Jobs at once in a gateway. Arrivals do not wait for each other: what a hiccup of the machine piles up shall be late, not
+/// refused.
+const RUNNING_JOBS: (&str, &str) = ("AILAYER_GATEWAY__MAX_RUNNING_JOBS", "1024");
 /// The database of all services.
 const DATABASE: &str = "ailayer";
 
@@ -56,7 +59,9 @@ impl Platform {
 
         let binary = AilayerBinary::find()?;
         let serving = ("AILAYER_GATEWAY__SERVING__ENDPOINT".to_owned(), format!("http://{model}"));
-        let options = NetworkOptions { env: vec![serving], ..NetworkOptions::default() };
+        let (key, jobs) = RUNNING_JOBS;
+        let env = vec![serving, (key.to_owned(), jobs.to_owned())];
+        let options = NetworkOptions { env, ..NetworkOptions::default() };
         let (place, toolbox) = (DataDir::temporary()?, Toolbox::discover());
         let start = Network::start(place, &toolbox, &binary, &options, |_| {});
         let network = start_as_server(cores, start).await??;
@@ -67,7 +72,8 @@ impl Platform {
     /// Starts a further gateway that differs in these keys of its table, on the server's core.
     pub async fn gateway(&self, keys: &[(&str, String)]) -> anyhow::Result<Gateway> {
         let spec = ServiceSpec::new("gateway")?
-            .config_file(self.network.backbone.data_dir.path().join("ailayer.toml"));
+            .config_file(self.network.backbone.data_dir.path().join("ailayer.toml"))
+            .env(RUNNING_JOBS.0, RUNNING_JOBS.1);
         let spec =
             keys.iter().fold(spec, |spec, (key, value)| spec.env(format!("AILAYER_GATEWAY__{key}"), value));
         let place = DataDir::temporary()?;

@@ -1,6 +1,6 @@
 //! One figure with its goal.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::statistics::{median, median_bounds};
 
@@ -23,10 +23,13 @@ pub struct Figure {
     /// S1, S2a, …
     pub id: String,
     /// Our side, median over the rounds.
+    #[serde(deserialize_with = "number")]
     pub ours: f64,
     /// The other side, median over the rounds.
+    #[serde(deserialize_with = "number")]
     pub baseline: f64,
     /// What is held against the goal: the median of the rounds' ratios; for S5a of their differences.
+    #[serde(deserialize_with = "number")]
     pub ratio: f64,
     /// The goal; none for what is only reported.
     pub goal: Option<f64>,
@@ -35,8 +38,10 @@ pub struct Figure {
     /// Which way is good.
     pub better: Better,
     /// 95 % of the medians lie above it.
+    #[serde(deserialize_with = "number")]
     pub lower_bound: f64,
     /// 95 % of the medians lie below it.
+    #[serde(deserialize_with = "number")]
     pub upper_bound: f64,
     /// The ratio reaches the goal, if there is one, and its bound misses it by 0.03 at most, and nothing makes it void.
     pub holds: bool,
@@ -51,9 +56,20 @@ pub struct Figure {
     /// Seconds since 1970.
     pub measured_at: u64,
     /// One a round.
+    #[serde(deserialize_with = "numbers")]
     pub rounds: Vec<f64>,
     /// Further numbers, with their units in their names.
     pub notes: Vec<(String, f64)>,
+}
+
+/// What is no number is `null` in the file.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let numbers: Vec<Option<f64>> = Vec::deserialize(from)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
 }
 
 impl Figure {

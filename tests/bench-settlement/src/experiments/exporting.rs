@@ -33,7 +33,7 @@ pub async fn measure(platform: &Platform, pace: &Pace) -> anyhow::Result<Figure>
     let without = platform.customers.at(&off.process.grpc_url())?;
     let of_on = Processes::new(platform.paid_path(&on.process)?);
     let of_off = Processes::new(platform.paid_path(&off.process)?);
-    let rate = most(&without, &pace).await? * LOAD;
+    let rate = most(&without).await? * LOAD;
     let trace = poisson(TRACE, rate, pace.warm_up + pace.arm);
     let spans = sink.spans();
     let measured = rounds(&pace, 2, OFF, async |arm| {

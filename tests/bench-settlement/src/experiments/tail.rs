@@ -1,7 +1,5 @@
 //! L3: the tail of debits at half load, against commits of one row at the same times.
 
-use std::time::Duration;
-
 use ailayer_bench::figure::{Better, Figure};
 use ailayer_bench::generator::traced;
 use ailayer_bench::rounds::{any_noisy, median_of, ratios, rounds};
@@ -9,7 +7,7 @@ use ailayer_bench::run::ArmRun;
 use ailayer_bench::schedule::poisson;
 use ailayer_bench::usage::Of;
 
-use super::{Ground, IN_FLIGHT};
+use super::{CALIBRATION, Ground, IN_FLIGHT};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;
@@ -21,8 +19,6 @@ const LOAD: f64 = 0.5;
 /// The seed of the recorded arrivals.
 const TRACE: u64 = 0x7A11;
 const ROWS: usize = 1;
-/// How long saturation is looked at, at most; each side twice.
-const CALIBRATION: Duration = Duration::from_secs(2);
 
 /// Measures L3 on a new ledger. Both sides are driven by the same generator, from the same recorded arrivals.
 pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Figure> {
@@ -51,10 +47,9 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Figure>
         .note("rows/s at most", of_rows))
 }
 
-/// The rate of each side with 32 in flight, there and back.
+/// The rate of each side with 32 in flight, there and back, so that a drift of the machine hits both alike.
 async fn saturation(ground: &Ground, debits: &Debits<'_>, rows: &Rows) -> anyhow::Result<(f64, f64)> {
-    let length = ground.pace.arm.min(CALIBRATION);
-    let warm_up = length / 4;
+    let (warm_up, length) = (CALIBRATION / 4, CALIBRATION);
     let meter = Meter { server: ground.database.process()?, client: Of::Process(std::process::id()) };
     let debit = async || debits.saturate(meter, IN_FLIGHT, warm_up, length).await;
     let row = async || rows.saturate(warm_up, length).await;

@@ -41,3 +41,14 @@ fn a_figure_without_a_goal_is_read_back() {
     assert_eq!(figures.first().and_then(|figure| figure.goal), None);
     assert!(table(&figures).contains("reported"));
 }
+
+#[test]
+fn a_figure_that_says_nothing_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let void = Figure::of("K2", Better::Lower, 1.0, "x", &[(f64::NAN, f64::INFINITY, f64::NAN)]);
+    REPORT
+        .write(folder.path(), vec![void.void_if(true, "nothing came")], &Machine::default(), false)
+        .unwrap();
+    let (figures, _) = REPORT.read(folder.path()).unwrap();
+    assert!(figures[0].ratio.is_nan() && figures[0].rounds[0].is_nan() && !figures[0].holds);
+}
