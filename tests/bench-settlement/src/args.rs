@@ -9,8 +9,10 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// `settlement.json`, and the page's markers.
-pub const REPORT: Report =
-    Report { name: "settlement", order: &["L1", "L2", "L3", "L4", "K1", "G1a", "G1b", "G3", "G4", "E1"] };
+pub const REPORT: Report = Report {
+    name: "settlement",
+    order: &["L1", "L1b", "L2", "L2b", "L3", "L4", "K1", "G1a", "G1b", "G3", "G4", "E1"],
+};
 
 /// Accounts, by the definitions.
 const ACCOUNTS: usize = 10_000;
@@ -21,6 +23,7 @@ const FIGURES: &str = "\
 Figures (docs/reference/settlement-benchmarks.md has the definitions):
   L1   32 in flight, 10,000 accounts: debits/s / one-row inserts/s of pgbench            >= 0.8
   L2   the same on one account                                                           >= 2.0
+  L1b, L2b  the same two with 512 in flight, beside the same baseline
   L3   at half load, arrivals by chance: p99 of debits / of commits of one row           <= 4
   L4   bytes of a debit / of a minimal row with a unique key                             reported
   K1   p99 of debits at 1, 10 and 100 times the accounts and entries: exponent           <= 0.10

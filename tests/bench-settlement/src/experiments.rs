@@ -35,9 +35,7 @@ pub struct Ground {
     pub pace: Pace,
 }
 
-/// Debits in flight. A coalescing writer lives on what waits: it has as many callers as a busy gateway, not as pgbench connections.
-pub const DEBITS_IN_FLIGHT: usize = 512;
-/// Calls in flight.
+/// Operations in flight, as pgbench has connections.
 pub const IN_FLIGHT: usize = 32;
 /// The share of an arm's length that each arm of the gateway's figures gets: there are many.
 const SHORTER: f64 = 0.6;

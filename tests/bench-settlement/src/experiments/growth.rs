@@ -10,7 +10,7 @@ use ailayer_bench::statistics::slope;
 use ailayer_bench::usage::Of;
 use anyhow::Context as _;
 
-use super::{DEBITS_IN_FLIGHT, Ground};
+use super::{Ground, IN_FLIGHT};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;
@@ -69,5 +69,5 @@ pub async fn measure(ground: &Ground, smallest: usize) -> anyhow::Result<Figure>
 
 async fn most(ground: &Ground, pace: &Pace, debits: &Debits<'_>) -> anyhow::Result<f64> {
     let meter = Meter { server: ground.database.process()?, client: Of::Process(std::process::id()) };
-    Ok(debits.saturate(meter, DEBITS_IN_FLIGHT, pace.warm_up, pace.arm).await?.rate)
+    Ok(debits.saturate(meter, IN_FLIGHT, pace.warm_up, pace.arm).await?.rate)
 }

@@ -5,7 +5,7 @@ use ailayer_bench::rounds::{Round, any_noisy, median_of, ratios, rounds};
 use ailayer_bench::run::ArmRun;
 use ailayer_bench::usage::Of;
 
-use super::{DEBITS_IN_FLIGHT, Ground};
+use super::{Ground, IN_FLIGHT};
 use crate::args::Id;
 use crate::bank::Bank;
 use crate::debits::Debits;
@@ -13,14 +13,17 @@ use crate::meter::Meter;
 use crate::pgbench::Pgbench;
 use crate::rows::Rows;
 
-/// The arms.
+/// The baseline's arm; the others follow in the order of [`LOADS`].
 const PGBENCH: usize = 0;
-const MANY: usize = 1;
-const ONE: usize = 2;
-/// How the writer fares with fewer waiting; noted, not compared.
-const FEWER_IN_FLIGHT: [usize; 2] = [32, 128];
-/// The share of an arm's length that each of those gets.
-const NOTED: f64 = 0.3;
+/// A coalescing writer lives on what waits, so that it is also measured with as many callers as a busy gateway has.
+const CROWD: usize = 512;
+/// What is compared with the baseline: name, goal, whether all accounts are drawn from, and how many debits are in flight.
+const LOADS: [(&str, f64, bool, usize); 4] = [
+    ("L1", 0.8, true, IN_FLIGHT),
+    ("L1b", 0.8, true, CROWD),
+    ("L2", 2.0, false, IN_FLIGHT),
+    ("L2b", 2.0, false, CROWD),
+];
 
 /// Measures the three on a new ledger. The one account is one of the many: a ledger is not made for one customer.
 pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Figure>> {
@@ -34,10 +37,12 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
     let (ledger_bytes, row_bytes) = (bank.bytes().await?, rows.bytes().await?);
     let opened = bank.transactions();
 
-    let measured = rounds(pace, 3, PGBENCH, async |arm| match arm {
-        PGBENCH => pgbench.run(&rows, server, pace.warm_up, pace.arm).await,
-        MANY => many.saturate(meter, DEBITS_IN_FLIGHT, pace.warm_up, pace.arm).await,
-        _ => one.saturate(meter, DEBITS_IN_FLIGHT, pace.warm_up, pace.arm).await,
+    let measured = rounds(pace, 1 + LOADS.len(), PGBENCH, async |arm| {
+        let Some((_, _, all, in_flight)) = arm.checked_sub(1).and_then(|load| LOADS.get(load)) else {
+            return pgbench.run(&rows, server, pace.warm_up, pace.arm).await;
+        };
+        let debits = if *all { &many } else { &one };
+        debits.saturate(meter, *in_flight, pace.warm_up, pace.arm).await
     })
     .await?;
 
@@ -48,16 +53,9 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
         .note("debits", debits)
         .note("rows", rows.count() as f64);
 
-    let mut figures = Vec::new();
-    for (id, goal, arm, load) in [(Id::L1, 0.8, MANY, &many), (Id::L2, 2.0, ONE, &one)] {
-        let mut figure = figure(id, goal, &measured, arm)?;
-        for in_flight in FEWER_IN_FLIGHT {
-            let noted = pace.shortened(NOTED);
-            let run = load.saturate(meter, in_flight, noted.warm_up, noted.arm).await?;
-            figure = figure.note(&format!("debits/s with {in_flight} in flight"), run.rate);
-        }
-        figures.push(figure);
-    }
+    let loads = (1..).zip(LOADS);
+    let figures = loads.map(|(arm, (name, goal, _, _))| figure(name, goal, &measured, arm));
+    let mut figures = figures.collect::<anyhow::Result<Vec<Figure>>>()?;
     figures.push(size);
     bank.verify().await?;
     rows.verify().await?;
@@ -65,12 +63,12 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
     Ok(figures)
 }
 
-fn figure(id: Id, goal: f64, measured: &[Round], arm: usize) -> anyhow::Result<Figure> {
+fn figure(name: &str, goal: f64, measured: &[Round], arm: usize) -> anyhow::Result<Figure> {
     let rates = ratios(measured, arm, PGBENCH, |run| run.rate)?;
     let micros = |seconds: f64| seconds * 1e6;
     let server = |run: &ArmRun| micros(run.server_seconds_each);
     let client = |run: &ArmRun| micros(run.client_seconds_each);
-    Ok(Figure::of(id.name(), Better::Higher, goal, "debits/s", &rates)
+    Ok(Figure::of(name, Better::Higher, goal, "debits/s", &rates)
         .noisy_if(any_noisy(measured))
         .note("server core us a debit", median_of(measured, arm, server))
         .note("client core us a debit", median_of(measured, arm, client))
