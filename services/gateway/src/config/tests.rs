@@ -29,6 +29,7 @@ fn a_short_file_has_sound_defaults() {
     let config = load(GOOD, &[]).unwrap();
     let rules = config.rules();
     assert_eq!((rules.run_limit_ms, rules.append_timeout_ms, rules.claim_margin_blocks), (60_000, 15_000, 2));
+    assert_eq!(rules.acknowledge_timeout_ms, 30_000);
     let settings = config.quote_settings().unwrap();
     assert_eq!(settings.expiry, Duration::from_secs(600));
     assert_eq!(settings.prices["all-minilm-l6-v2"].of(7).unwrap().msat(), 1070);
@@ -64,6 +65,8 @@ fn every_mistake_is_one_clear_line() {
         ("AILAYER_GATEWAY__RUN_LIMIT", "1h", "gateway.run_limit"),
         ("AILAYER_GATEWAY__LEASE", "1ms", "gateway.lease"),
         ("AILAYER_GATEWAY__APPEND_TIMEOUT", "0s", "gateway.append_timeout"),
+        ("AILAYER_GATEWAY__ACKNOWLEDGE_TIMEOUT", "0s", "gateway.acknowledge_timeout"),
+        ("AILAYER_GATEWAY__ACKNOWLEDGE_TIMEOUT", "1h", "gateway.acknowledge_timeout"),
         ("AILAYER_GATEWAY__RESULT_RETENTION", "0s", "gateway.result_retention"),
         ("AILAYER_GATEWAY__CLAIM_MARGIN_BLOCKS", "0", "gateway.claim_margin_blocks"),
         ("AILAYER_GATEWAY__MAX_ITEMS", "0", "gateway.max_items"),

@@ -147,6 +147,38 @@ async fn an_answer_that_is_never_acknowledged_costs_nothing() {
     assert_eq!(world.balance(HouseKind::Revenue).await, 0);
 }
 
+/// It is the buyer's turn: the job is due again at the end of it, and nobody drives it meanwhile.
+#[tokio::test]
+async fn a_job_that_waits_for_its_buyer_costs_nothing() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let bought = paid(&world, &gateway).await;
+    delivered(&gateway, &bought).await;
+    // The clock of the rest is read a moment before or behind that of the note.
+    let due = "select abs(wake_unix_ms - appended_unix_ms - 20001) <= 2000 and lease_owner is null from jobs";
+    until("nobody drives it", || async {
+        let row = sqlx::query(due).fetch_one(world.store.pool()).await.unwrap();
+        sqlx::Row::try_get(&row, 0).unwrap()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_replica_takes_the_acknowledgement_and_a_third_the_money() {
+    let world = World::new().await;
+    let first = world.start().await;
+    let bought = paid(&world, &first).await;
+    let sealed = delivered(&first, &bought).await;
+    let second = world.start().await;
+    first.kill();
+    let (one, two) =
+        tokio::join!(acknowledge(&second, &bought, &sealed), acknowledge(&second, &bought, &sealed));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    second.kill();
+    let third = world.start().await;
+    assert_settled_once(&world, &third, &bought).await;
+}
+
 #[tokio::test]
 async fn only_the_receipts_ciphertext_is_acknowledged() {
     let world = World::new().await;
