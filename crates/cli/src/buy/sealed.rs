@@ -52,10 +52,7 @@ impl Seal {
         purchase: &Purchase,
         out: &Output,
     ) -> Result<Ended, Failure> {
-        let delivery = self.take_delivery(gateway, key, purchase).await?;
-        if delivery.is_some() {
-            out.progress("sealed answer delivered, checked against its receipt and acknowledged");
-        }
+        let delivery = self.take_delivery(gateway, key, purchase, out).await?;
         let (paid, delivery) = match (end(gateway, payer, key, purchase).await?, delivery) {
             (Ok(paid), Some(delivery)) => (paid, delivery),
             (Ok(_), None) => {
@@ -101,6 +98,7 @@ impl Seal {
         gateway: &GatewayClient,
         key: &JobKey,
         purchase: &Purchase,
+        out: &Output,
     ) -> Result<Option<Delivery>, Failure> {
         let Some(ciphertext) = patiently(|| delivered(gateway, key)).await?.flatten() else {
             return Ok(None);
@@ -116,12 +114,15 @@ impl Seal {
         let digest = Digest::sha256(&ciphertext);
         let acknowledged = patiently(|| async {
             match gateway.acknowledge_result(key, digest).await {
-                // Too late: the job's end tells what became of the money.
-                Err(error) if error.reason() == Some(ErrorReason::InvalidState) => Ok(Some(())),
-                answer => answer.map(|_| Some(())),
+                Err(error) if error.reason() == Some(ErrorReason::InvalidState) => Ok(Some(false)),
+                answer => answer.map(|_| Some(true)),
             }
         });
-        acknowledged.await?;
+        out.progress(match acknowledged.await? {
+            Some(true) => "sealed answer delivered, checked against its receipt and acknowledged",
+            // The job's end tells what became of the money.
+            _ => "sealed answer delivered, too late to be acknowledged",
+        });
         Ok(Some(Delivery { receipt, ciphertext }))
     }
 }

@@ -30,6 +30,14 @@ pub(super) enum Failed {
     Overtaken,
 }
 
+/// What a receipt says beyond the job and its answer.
+struct Served {
+    charge: AmountMsat,
+    execution_provider: String,
+    completed_at: UnixMs,
+    sealed_digest: Option<Digest>,
+}
+
 impl Driver {
     pub(super) async fn run(&self, record: &JobRecord) -> Result<Next, StepError> {
         let tip = if record.job.rail == Rail::Hold { self.tip().await } else { None };
@@ -124,8 +132,8 @@ impl Driver {
         let completed_at = self.clock.now().await?.max(running.now);
         let charge = charge(running, answer);
         let stored = stored_form(running, answer, result_key).and_then(|Stored { output, sealed_digest }| {
-            let facts = (charge, execution_provider, completed_at, sealed_digest);
-            let receipt = self.receipt(running, answer, facts)?;
+            let served = Served { charge, execution_provider, completed_at, sealed_digest };
+            let receipt = self.receipt(running, answer, served)?;
             Ok(StoredAnswer { output, output_digest: answer.digest(), sealed_digest, receipt })
         });
         match stored {
@@ -142,17 +150,7 @@ impl Driver {
         }
     }
 
-    fn receipt(
-        &self,
-        running: &JobRecord,
-        answer: &Answer,
-        (charge, execution_provider, completed_at, sealed_digest): (
-            AmountMsat,
-            String,
-            UnixMs,
-            Option<Digest>,
-        ),
-    ) -> Result<String, NoReceipt> {
+    fn receipt(&self, running: &JobRecord, answer: &Answer, served: Served) -> Result<String, NoReceipt> {
         let missing = || EnvelopeError::Malformed("a running job without money".to_owned());
         let hold = running.job.hold.ok_or_else(missing)?;
         let facts = ReceiptFacts {
@@ -169,17 +167,17 @@ impl Driver {
                 seal: running.sealed_to.map(|buyer_key| self.keys.seal(buyer_key)),
             },
             quote_digest: Digest::sha256(running.quote.as_bytes()),
-            execution_provider,
+            execution_provider: served.execution_provider,
             output_digest: answer.digest(),
-            sealed_digest,
+            sealed_digest: served.sealed_digest,
             rows: u64::try_from(answer.rows().len()).unwrap_or(u64::MAX),
             input_tokens: answer.input_tokens(),
-            charge,
+            charge: served.charge,
             payment_hash: running.invoice.as_ref().map(|invoice| invoice.payment_hash),
             attempt: running.job.attempt,
             held_at: hold.accepted_at,
             started_at: running.started_at.unwrap_or(running.updated_at),
-            completed_at,
+            completed_at: served.completed_at,
         };
         Ok(sign_receipt(self.keys.signer(), facts)?.into_string())
     }
