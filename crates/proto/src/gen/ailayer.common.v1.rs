@@ -180,7 +180,7 @@ pub enum ErrorReason {
     ModelNotReady = 84,
     /// The operator has paused this for now. UNAVAILABLE.
     Paused = 85,
-    /// The Lightning node cannot receive as much now: its channels lack inbound capacity. Come back after the time that is named.
+    /// The Lightning node's channels cannot receive as much now; comes with a retry time. UNAVAILABLE.
     NoInboundCapacity = 86,
     /// The call's deadline passed. DEADLINE_EXCEEDED.
     DeadlineExceeded = 90,

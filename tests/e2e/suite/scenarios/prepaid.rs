@@ -1,7 +1,7 @@
 //! The prepaid rail: deposits over Lightning, jobs that are charged to a balance, and what may go wrong with either.
 
 use ailayer_client::ErrorReason;
-use ailayer_client::account::{DepositState, job_key};
+use ailayer_client::account::{DepositState, PrepaidOrder, job_key};
 use ailayer_client::gateway::JobState;
 use ailayer_payer::PaymentOutcome;
 use ailayer_primitives::RequestId;
@@ -72,8 +72,11 @@ pub async fn customers_see_nothing_of_each_other(stage: &Stage) -> anyhow::Resul
 /// No answer, no charge, nothing set aside.
 pub async fn a_job_without_an_answer_costs_nothing(stage: &Stage) -> anyhow::Result<()> {
     let customer = stage.customer_with(DEPOSIT_MSAT).await?;
+    // The gateway looks at what is loaded, and knows it for the next two seconds.
+    let too_dear = PrepaidOrder { max_price_msat: 1, ..customer.order(&[TEXT]) };
+    let refused = customer.client.run(&too_dear).await.err().context("a job above the caller's limit ran")?;
+    ensure!(refused.reason() == Some(ErrorReason::PriceTooHigh), "{refused}");
     let order = customer.order(&[TEXT]);
-    // The gateway still knows the model by its last look.
     stage.hang(Service::ModelServing)?;
     let answer = customer.client.run(&order).await;
     stage.resume(Service::ModelServing)?;
