@@ -107,7 +107,11 @@ pub struct Args {
 #[value(rename_all = "verbatim")]
 pub enum Id {
     L1,
+    #[value(name = "L1b")]
+    L1b,
     L2,
+    #[value(name = "L2b")]
+    L2b,
     L3,
     L4,
     K1,
@@ -125,7 +129,9 @@ impl Id {
     pub const fn name(self) -> &'static str {
         match self {
             Self::L1 => "L1",
+            Self::L1b => "L1b",
             Self::L2 => "L2",
+            Self::L2b => "L2b",
             Self::L3 => "L3",
             Self::L4 => "L4",
             Self::K1 => "K1",

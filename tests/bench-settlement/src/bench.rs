@@ -15,7 +15,7 @@ use crate::database::{Database, syncs_a_second};
 use crate::experiments::{Ground, capacity, exporting, growth, hop, paid, tail, throughput};
 use crate::platform::Platform;
 
-const OF_THE_LEDGER: [Id; 5] = [Id::L1, Id::L2, Id::L3, Id::L4, Id::K1];
+const OF_THE_LEDGER: [Id; 7] = [Id::L1, Id::L1b, Id::L2, Id::L2b, Id::L3, Id::L4, Id::K1];
 const OF_THE_PLATFORM: [Id; 5] = [Id::G1a, Id::G1b, Id::G3, Id::G4, Id::E1];
 
 /// Measures what the arguments name and writes the figures; answers the table.
@@ -44,7 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<String> {
 /// The library on a PostgreSQL, and no other process.
 async fn of_the_ledger(args: &Args, ground: &Ground) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    if args.wants(&[Id::L1, Id::L2, Id::L4]) {
+    if args.wants(&[Id::L1, Id::L1b, Id::L2, Id::L2b, Id::L4]) {
         tell("\nL1 L2 L4 ");
         figures.extend(throughput::measure(ground, args.accounts).await.context("L1, L2, L4")?);
     }

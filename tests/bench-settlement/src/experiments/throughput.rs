@@ -18,11 +18,11 @@ const PGBENCH: usize = 0;
 /// A coalescing writer lives on what waits, so that it is also measured with as many callers as a busy gateway has.
 const CROWD: usize = 512;
 /// What is compared with the baseline: name, goal, whether all accounts are drawn from, and how many debits are in flight.
-const LOADS: [(&str, f64, bool, usize); 4] = [
-    ("L1", 0.8, true, IN_FLIGHT),
-    ("L1b", 0.8, true, CROWD),
-    ("L2", 2.0, false, IN_FLIGHT),
-    ("L2b", 2.0, false, CROWD),
+const LOADS: [(Id, f64, bool, usize); 4] = [
+    (Id::L1, 0.8, true, IN_FLIGHT),
+    (Id::L1b, 0.8, true, CROWD),
+    (Id::L2, 2.0, false, IN_FLIGHT),
+    (Id::L2b, 2.0, false, CROWD),
 ];
 
 /// Measures the three on a new ledger. The one account is one of the many: a ledger is not made for one customer.
@@ -54,7 +54,7 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
         .note("rows", rows.count() as f64);
 
     let loads = (1..).zip(LOADS);
-    let figures = loads.map(|(arm, (name, goal, _, _))| figure(name, goal, &measured, arm));
+    let figures = loads.map(|(arm, (id, goal, _, _))| figure(id, goal, &measured, arm));
     let mut figures = figures.collect::<anyhow::Result<Vec<Figure>>>()?;
     figures.push(size);
     bank.verify().await?;
@@ -63,12 +63,12 @@ pub async fn measure(ground: &Ground, accounts: usize) -> anyhow::Result<Vec<Fig
     Ok(figures)
 }
 
-fn figure(name: &str, goal: f64, measured: &[Round], arm: usize) -> anyhow::Result<Figure> {
+fn figure(id: Id, goal: f64, measured: &[Round], arm: usize) -> anyhow::Result<Figure> {
     let rates = ratios(measured, arm, PGBENCH, |run| run.rate)?;
     let micros = |seconds: f64| seconds * 1e6;
     let server = |run: &ArmRun| micros(run.server_seconds_each);
     let client = |run: &ArmRun| micros(run.client_seconds_each);
-    Ok(Figure::of(name, Better::Higher, goal, "debits/s", &rates)
+    Ok(Figure::of(id.name(), Better::Higher, goal, "debits/s", &rates)
         .noisy_if(any_noisy(measured))
         .note("server core us a debit", median_of(measured, arm, server))
         .note("client core us a debit", median_of(measured, arm, client))
