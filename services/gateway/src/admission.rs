@@ -134,12 +134,13 @@ impl Admission {
         Err(refused.into())
     }
 
-    /// Whether the node could hold a payment of that price now.
+    /// Whether the node could hold a payment of that price now. A node without channels is taken to be able to: its first buyers
+    /// open one to it once they know the price.
     ///
     /// # Errors
     /// `NoInbound`, `NoSlots`.
     pub fn payment(&self, node: &Node, price: AmountMsat) -> Result<(), AdmissionError> {
-        if node.usable_channels == 0 || node.inbound_capacity < price {
+        if node.usable_channels > 0 && node.inbound_capacity < price {
             return Err(AdmissionError::NoInbound(price));
         }
         // A payment service that does not say how many it can hold says zero.

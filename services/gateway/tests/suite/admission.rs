@@ -82,6 +82,9 @@ async fn nothing_is_quoted_that_no_channel_can_receive() {
     world.payments.set(|mood| mood.accepted_holds = 49);
     quote_of(&gateway, ALICE).await.unwrap();
     assert_eq!(world.payments.creates(), 2, "no invoice was made for what was refused");
+    // The first buyer of a node opens a channel once the price is known.
+    world.payments.set(|mood| (mood.no_channels, mood.inbound_msat) = (true, 0));
+    quote_of(&gateway, ALICE).await.unwrap();
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub struct Mood {
     pub wrong_invoices: bool,
     /// What the channels can receive.
     pub inbound_msat: u64,
+    /// There is no channel, as before the first buyer.
+    pub no_channels: bool,
     /// HTLC slots that are taken, of 50.
     pub accepted_holds: u64,
     /// Keys of sealed answers are not offered.
@@ -58,6 +60,7 @@ impl Default for Mood {
             slow_releases: false,
             wrong_invoices: false,
             inbound_msat: 1_000_000_000,
+            no_channels: false,
             accepted_holds: 0,
             no_seal_keys: false,
         }
@@ -269,7 +272,7 @@ impl Payments for FakePayments {
             listening_addresses: vec!["127.0.0.1:9735".to_owned()],
             tip: Some(ailayer_client::payment::BlockRef { block_hash: [0; 32], height: inner.tip_height }),
             synced: inner.synced,
-            usable_channels: 1,
+            usable_channels: u32::from(!inner.mood.no_channels),
             inbound_capacity: AmountMsat::try_new(inner.mood.inbound_msat).unwrap(),
             accepted_holds: inner.mood.accepted_holds,
             max_accepted_holds: 50,
