@@ -38,8 +38,9 @@ pub mod suspense;
 pub mod ties;
 pub mod transitions;
 
-use ailayer_primitives::UnixMs;
+use ailayer_primitives::{AmountMsat, UnixMs};
 use ailayer_store::{Migration, Store, StoreError, inbox, migration, outbox};
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 
 pub use record::{Invoice, JobRecord, PrepaidTerms};
@@ -83,6 +84,18 @@ fn to_bigint(value: u64) -> i64 {
 
 fn from_bigint(value: i64, what: &str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Corrupt(format!("{what} is negative: {value}")))
+}
+
+/// A column that may be null.
+fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    value.map(|value| from_bigint(value, column)).transpose()
+}
+
+/// A column that may be null, in millisatoshi.
+fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
+    let msat: Option<i64> = row.try_get(column)?;
+    msat.map(|msat| AmountMsat::try_from_i64(msat).map_err(|error| corrupt(column)(&error))).transpose()
 }
 
 /// A stored value that its type refuses.

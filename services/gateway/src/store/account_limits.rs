@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{corrupt, from_bigint, to_bigint};
+use super::{amount, from_bigint, to_bigint, unsigned};
 use crate::domain::api_key::{AccountLimits, SpendLimit, Spent};
 use crate::domain::ledger::CustomerId;
 
@@ -73,30 +73,20 @@ pub async fn lock_in_tx(tx: &mut Tx, accounts: &[CustomerId]) -> Result<Vec<Limi
 }
 
 fn read(row: &PgRow) -> Result<LimitsRecord, StoreError> {
-    let limit = unsigned(row, "spend_limit_msat")?.zip(unsigned(row, "spend_window_ms")?);
-    let amount = |msat: u64, column| AmountMsat::try_new(msat).map_err(|error| corrupt(column)(&error));
-    let limit = limit.map(|(msat, ms)| {
-        let amount = amount(msat, "spend_limit_msat")?;
-        Ok::<_, StoreError>(SpendLimit { amount, window: Duration::from_millis(ms) })
-    });
+    let limit = amount(row, "spend_limit_msat")?.zip(unsigned(row, "spend_window_ms")?);
     let required = |column| from_bigint(row.try_get(column)?, column);
     let requests: Option<i32> = row.try_get("requests_per_minute")?;
     Ok(LimitsRecord {
         account: CustomerId::new(row.try_get("account_id")?),
         limits: AccountLimits {
-            spend_limit: limit.transpose()?,
+            spend_limit: limit.map(|(amount, ms)| SpendLimit { amount, window: Duration::from_millis(ms) }),
             requests_per_minute: requests.and_then(|count| u32::try_from(count).ok()),
             tokens_per_minute: unsigned(row, "tokens_per_minute")?,
         },
         spent: Spent {
             since: UnixMs(required("window_started_unix_ms")?),
-            amount: amount(required("window_spent_msat")?, "window_spent_msat")?,
+            amount: amount(row, "window_spent_msat")?.unwrap_or(AmountMsat::ZERO),
         },
         now: UnixMs(required("now_unix_ms")?),
     })
-}
-
-fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
-    value.map(|value| from_bigint(value, column)).transpose()
 }

@@ -9,7 +9,7 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
-use super::{corrupt, from_bigint, to_bigint};
+use super::{amount, corrupt, from_bigint, to_bigint, unsigned};
 use crate::domain::api_key::{AccountLimits, Caller, KeyId, KeyTerms, SpendLimit, Spent};
 use crate::domain::ledger::CustomerId;
 use crate::domain::ledger::page::PageToken;
@@ -161,16 +161,6 @@ fn read(row: &PgRow) -> Result<KeyRecord, StoreError> {
         revoked_at: unsigned(row, "revoked_unix_ms")?.map(UnixMs),
         now: time("now_unix_ms")?,
     })
-}
-
-fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
-    let msat: Option<i64> = row.try_get(column)?;
-    msat.map(|msat| AmountMsat::try_from_i64(msat).map_err(|error| corrupt(column)(&error))).transpose()
-}
-
-fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
-    value.map(|value| from_bigint(value, column)).transpose()
 }
 
 fn ms(duration: Duration) -> i64 {

@@ -1,6 +1,6 @@
 //! A job as it is stored, without its input and output.
 
-use ailayer_primitives::{AmountMsat, Digest, JobId, PaymentHash, UnixMs, UnixS};
+use ailayer_primitives::{Digest, JobId, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::statement::Model;
 use ailayer_seal::PublicKey;
 use ailayer_store::StoreError;
@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::{corrupt, from_bigint};
+use super::{amount, corrupt, from_bigint, unsigned};
 use crate::domain::api_key::KeyId;
 use crate::domain::job::{Hold, Job, Seal};
 use crate::domain::ledger::CustomerId;
@@ -196,16 +196,6 @@ fn read_invoice(row: &PgRow) -> Result<Option<Invoice>, StoreError> {
     let bolt11: Option<String> = row.try_get("bolt11")?;
     let payment_hash = optional_digest(row, "payment_hash")?.map(PaymentHash);
     Ok(bolt11.zip(payment_hash).map(|(bolt11, payment_hash)| Invoice { bolt11, payment_hash }))
-}
-
-fn amount(row: &PgRow, column: &str) -> Result<Option<AmountMsat>, StoreError> {
-    let msat: Option<i64> = row.try_get(column)?;
-    msat.map(|msat| AmountMsat::try_from_i64(msat).map_err(|error| corrupt(column)(&error))).transpose()
-}
-
-fn unsigned(row: &PgRow, column: &str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
-    value.map(|value| from_bigint(value, column)).transpose()
 }
 
 fn optional_count(row: &PgRow, column: &str) -> Result<Option<u32>, StoreError> {
