@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use ailayer_platform::crash::HALT;
 use anyhow::ensure;
 
 use super::services::Service;
@@ -51,7 +52,7 @@ impl Stage {
     pub async fn prepare(&self, blow: Blow) -> anyhow::Result<()> {
         match blow.victim {
             Victim::Writer => self.arm(blow.writer, blow.point).await,
-            _ => self.arm(blow.writer, &format!("halt:{}", blow.point)).await,
+            _ => self.arm(blow.writer, &format!("{HALT}{}", blow.point)).await,
         }
     }
 

@@ -6,10 +6,14 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use ailayer_devnet::{ServiceProcess, Signal};
+use ailayer_platform::crash::HALT;
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal as UnixSignal;
 
 use super::{PATIENCE, Stage, configuration_file, wait};
+
+/// Pause between two looks at a process that is to die or to stand still.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A service of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,13 +73,35 @@ impl Stage {
     }
 
     /// Starts a service again so that it kills itself when it passes `point`, or halts if `halt:` is before the name.
+    ///
+    /// Ends when it is ready, or has passed the point already: work that an earlier process left may take it there first.
     pub async fn arm(&self, service: Service, point: &str) -> anyhow::Result<()> {
         self.disturb(service);
         let process = self.process_of(service);
         process.kill9().await?;
-        process.restart_with_crash_point(point).await?;
+        process.launch(Some(point))?;
+        tokio::select! {
+            passed = self.wait_for_point(service, point) => return passed,
+            ready = process.wait_until_ready() => {
+                // The same look at the process that says "not ready" may find it dead at its point.
+                if ready.is_err() && !process.process().is_running() {
+                    return self.wait_for_crash(service, Duration::ZERO).await;
+                }
+                ready?;
+            }
+        }
         self.reconnect(service).await?;
         self.reopen_channels().await
+    }
+
+    /// Waits without a limit until a service is dead, or halted if `halt:` is before the point's name.
+    async fn wait_for_point(&self, service: Service, point: &str) -> anyhow::Result<()> {
+        let process = self.process_of(service).process();
+        let is_to_halt = point.starts_with(HALT);
+        while if is_to_halt { !process.is_halted() } else { process.is_running() } {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        if is_to_halt { Ok(()) } else { self.wait_for_crash(service, Duration::ZERO).await }
     }
 
     /// Starts a service that does not run, so that it kills itself when it passes `point`, and waits for that.
