@@ -1,8 +1,11 @@
 //! The composition root.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ailayer_client::audit::AuditClient;
+use ailayer_platform::client::ClientError;
 use ailayer_platform::config::ConfigError;
 use ailayer_platform::health::Health;
 use ailayer_platform::server::{Server, ServerError};
@@ -17,12 +20,14 @@ use crate::adapters::ldk_node::{LdkNode, LdkNodeConfig, StartError};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::domain::hold_invoice::Margins;
+use crate::domain::payout::PayoutLimits;
 use crate::domain::preimage::PreimageSecret;
 use crate::error::ServiceError;
-use crate::ports::LightningNode;
+use crate::ports::{LightningNode, PayoutLog};
 use crate::service::channels::Channels;
 use crate::service::holds::{HoldLimits, Holds};
-use crate::service::payments::{Payments, PayoutLimits};
+use crate::service::payments::Payments;
+use crate::service::payouts::Payouts;
 use crate::service::sync_gate::SyncGate;
 use crate::store::Rows;
 use crate::store::identity::{self, Identity};
@@ -35,6 +40,9 @@ pub enum RunError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The audit service's endpoint is no address.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The node's folder cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -95,6 +103,7 @@ impl App {
         rows: Rows,
         node: Arc<dyn LightningNode>,
         secret: PreimageSecret,
+        payout_log: Option<Arc<dyn PayoutLog>>,
         shutdown: Shutdown,
     ) -> Result<Arc<Self>, RunError> {
         claim_schema(&rows, config.network, node.as_ref(), &secret).await?;
@@ -119,7 +128,9 @@ impl App {
             max_fee_base: config.max_fee_base_msat,
             max_fee_ppm: config.max_fee_ppm,
             enabled: config.payouts_enabled,
+            payees: config.payees.clone().map(BTreeSet::from_iter),
         };
+        let payouts = Arc::new(Payouts::new(payout_limits, node.node_id(), config.network, payout_log));
         let watchers = usize::try_from(config.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
         let app = Self {
             holds: Holds::new(
@@ -137,9 +148,9 @@ impl App {
                 config.network,
                 Arc::clone(&gate),
                 signal.clone(),
-                payout_limits,
+                Arc::clone(&payouts),
             ),
-            channels: Channels::new(rows.clone(), Arc::clone(&node), signal.clone()),
+            channels: Channels::new(rows.clone(), Arc::clone(&node), signal.clone(), payouts),
             node,
             network: config.network,
             rows,
@@ -218,7 +229,9 @@ async fn serve(
     let health = Health::new();
     let server = Server::bind(NAME, &config.platform, health.clone()).await?;
     let tasks = Tasks::new(shutdown.clone(), config.platform.grace_period);
-    let app = App::start(config, rows, node, secret, shutdown).await?;
+    let log = config.audit.as_ref().map(AuditClient::new).transpose()?;
+    let log = log.map(|log| Arc::new(log) as Arc<dyn PayoutLog>);
+    let app = App::start(config, rows, node, secret, log, shutdown).await?;
     app.spawn(&tasks, &health);
     server.spawn(&tasks, &[rpc::SERVICE_NAME], rpc::routes(app));
     tasks.join().await?;

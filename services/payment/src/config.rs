@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ailayer_platform::client::ClientConfig;
 use ailayer_platform::config::{ConfigError, PlatformConfig, Secret, duration};
 use ailayer_primitives::{AmountMsat, Network};
 use ailayer_store::StoreConfig;
+use bitcoin::secp256k1::PublicKey;
 use serde::Deserialize;
 
 /// Configuration of the payment service.
@@ -78,10 +80,16 @@ pub struct Config {
     #[serde(default = "default_true")]
     pub claims_enabled: bool,
 
-    /// Kill switch: false refuses outgoing payments.
+    /// Kill switch: false refuses outgoing payments, and channels that give money to their peer at once.
     #[serde(default = "default_true")]
     pub payouts_enabled: bool,
-    /// The most a single outgoing payment may carry, millisatoshi.
+    /// The audit service, which has every payout in its log before it leaves. Without it none is logged; not with real money.
+    #[serde(default)]
+    pub audit: Option<ClientConfig>,
+    /// The node ids that may be paid, 66 hex digits each; without the key everybody, with an empty list nobody.
+    #[serde(default)]
+    pub payees: Option<Vec<PublicKey>>,
+    /// The most a single outgoing payment may carry, or a new channel give to its peer at once, millisatoshi.
     #[serde(default = "default_max_payment")]
     pub max_payment_msat: AmountMsat,
     /// The most that may leave within an hour, fees included, millisatoshi.
@@ -111,6 +119,10 @@ impl Config {
         if self.network.is_production() && !self.allow_mainnet {
             let why = "real money: set payment.allow_mainnet = true to consent";
             return Err(ConfigError::invalid("payment.network", why));
+        }
+        if self.network.is_production() && self.payouts_enabled && self.audit.is_none() {
+            let why = "payouts of real money are written into the audit log first: name it, or set payment.payouts_enabled = false";
+            return Err(ConfigError::invalid("payment.audit", why));
         }
         if self.claim_margin_blocks <= self.guard_margin_blocks {
             let why = "must be larger than payment.guard_margin_blocks, or one height allows both";

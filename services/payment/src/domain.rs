@@ -5,4 +5,5 @@ pub mod event;
 pub mod hold_invoice;
 pub mod invoice_id;
 pub mod outgoing;
+pub mod payout;
 pub mod preimage;

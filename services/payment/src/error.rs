@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use crate::domain::hold_invoice::Refused;
 use crate::domain::outgoing::InvoiceRefused;
-use crate::ports::NodeError;
+use crate::domain::payout::PayoutRefused;
+use crate::ports::{LogError, NodeError};
 
 /// How long to wait before asking an unsynced node again.
 const SYNC_RETRY: Duration = Duration::from_secs(5);
@@ -39,6 +40,12 @@ pub enum ServiceError {
     /// The operator switched it off.
     #[error("{0} are switched off")]
     SwitchedOff(&'static str),
+    /// The operator's bounds on what leaves.
+    #[error(transparent)]
+    Payout(#[from] PayoutRefused),
+    /// The audit log did not take what is about to leave.
+    #[error("nothing leaves before the audit log has it")]
+    NotLogged(#[source] LogError),
     /// The invoice to pay is not acceptable.
     #[error("the invoice is not acceptable")]
     Invoice(#[from] InvoiceRefused),
@@ -78,6 +85,8 @@ impl From<ServiceError> for Failure {
             }
             ServiceError::SwitchedOff(_) => Self::new(ErrorReason::NotOffered, error.to_string()),
             ServiceError::Invoice(refused) => refused_invoice(&refused),
+            ServiceError::Payout(refused) => refused_payout(&refused),
+            ServiceError::NotLogged(error) => Self::unavailable("audit log", error),
             ServiceError::VelocityExceeded => Self::new(ErrorReason::Overloaded, error.to_string())
                 .with_retry_after(Duration::from_secs(3600)),
             ServiceError::Contended => Self::new(ErrorReason::Overloaded, error.to_string()),
@@ -110,6 +119,15 @@ fn refused_invoice(refused: &InvoiceRefused) -> Failure {
         _ => ErrorReason::InvalidField,
     };
     Failure::field(reason, "bolt11", refused.to_string())
+}
+
+fn refused_payout(refused: &PayoutRefused) -> Failure {
+    let reason = match refused {
+        PayoutRefused::Off => ErrorReason::NotOffered,
+        PayoutRefused::AboveLimit { .. } => ErrorReason::InvalidField,
+        PayoutRefused::Payee(_) => ErrorReason::NotAllowed,
+    };
+    Failure::new(reason, refused.to_string())
 }
 
 fn failed_node(failed: NodeError) -> Failure {

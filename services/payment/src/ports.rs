@@ -1,4 +1,4 @@
-//! What this service needs from a Lightning node.
+//! What this service needs: a Lightning node, and a log of what leaves.
 //!
 //! The node acts; it is not asked what happened. Every call is safe to repeat, and its `Ok` means that the
 //! node took the order, nothing more. What happened arrives as events, at least once each, in order.
@@ -47,6 +47,18 @@ pub enum SendError {
     /// It may have been sent or not.
     #[error("the outcome is unknown")]
     Unknown(#[source] NodeError),
+}
+
+/// The log did not take an entry, or did not say so.
+#[derive(Debug, Error)]
+#[error("the audit log does not take the payout")]
+pub struct LogError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The audit log, as far as payouts need it.
+#[async_trait]
+pub trait PayoutLog: Send + Sync {
+    /// Appends an entry and answers with its index, once it is sequenced durably. The same bytes have one index.
+    async fn append(&self, entry: &[u8]) -> Result<u64, LogError>;
 }
 
 /// A block the node knows.

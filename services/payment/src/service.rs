@@ -7,4 +7,5 @@
 pub mod channels;
 pub mod holds;
 pub mod payments;
+pub mod payouts;
 pub mod sync_gate;

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod journal;
 pub mod node_tip;
 pub mod outgoing_payment;
+mod payout;
 mod row;
 
 /// The PostgreSQL schema.
@@ -27,6 +28,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(3, "payment", "../migrations/0003_payment.sql"),
     migration!(4, "unexpected payment", "../migrations/0004_unexpected_payment.sql"),
     migration!(5, "node tip", "../migrations/0005_node_tip.sql"),
+    migration!(6, "payout", "../migrations/0006_payout.sql"),
 ];
 
 /// The writer's name: one process a schema, as one process a node.

@@ -264,6 +264,7 @@ bitcoind_rpc_password = "{rpc_password}"
 listen_addresses = ["{lightning}"]
 node_alias = "ailayer-devnet"
 store.url = "{database}"
+audit.endpoint = "{audit}"
 
 [gateway]
 network = "regtest"

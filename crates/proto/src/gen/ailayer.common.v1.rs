@@ -166,7 +166,7 @@ pub enum ErrorReason {
     KeyLimitReached = 64,
     /// No key was sent, or it is unknown, expired or revoked. UNAUTHENTICATED.
     KeyInvalid = 70,
-    /// The key does not allow this call. PERMISSION_DENIED.
+    /// The key does not allow this call, or the operator does not let this node be paid. PERMISSION_DENIED.
     NotAllowed = 71,
     /// A service that this one needs does not answer; retry later. UNAVAILABLE.
     DependencyUnavailable = 80,

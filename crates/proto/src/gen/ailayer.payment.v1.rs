@@ -738,6 +738,7 @@ pub mod payment_service_client {
         ///
         /// Idempotent by `request_id`. Fails with INSUFFICIENT_FUNDS or INVALID_FIELD; returns once
         /// negotiation has begun: the channel is usable after its confirmations (see `ListChannels`).
+        /// What is given to the peer at once is a payout, and bounded like one: see `PayInvoice`.
         pub async fn open_channel(
             &mut self,
             request: impl tonic::IntoRequest<super::OpenChannelRequest>,
@@ -956,6 +957,10 @@ pub mod payment_service_client {
         ///
         /// Idempotent by the invoice's payment hash: a second call while the first is pending or succeeded
         /// returns the stored payment. Returns as soon as the intent is durable; follow `GetPayment` or the events.
+        ///
+        /// The service's own configuration bounds what leaves, whoever asks: fails with NOT_OFFERED while payouts are switched
+        /// off, NOT_ALLOWED if the payee is not on the operator's list, INVALID_FIELD above the limit of one payout, and
+        /// OVERLOADED above that of an hour, which counts fees and what new channels give away.
         pub async fn pay_invoice(
             &mut self,
             request: impl tonic::IntoRequest<super::PayInvoiceRequest>,
@@ -1087,6 +1092,7 @@ pub mod payment_service_server {
         ///
         /// Idempotent by `request_id`. Fails with INSUFFICIENT_FUNDS or INVALID_FIELD; returns once
         /// negotiation has begun: the channel is usable after its confirmations (see `ListChannels`).
+        /// What is given to the peer at once is a payout, and bounded like one: see `PayInvoice`.
         async fn open_channel(
             &self,
             request: tonic::Request<super::OpenChannelRequest>,
@@ -1160,6 +1166,10 @@ pub mod payment_service_server {
         ///
         /// Idempotent by the invoice's payment hash: a second call while the first is pending or succeeded
         /// returns the stored payment. Returns as soon as the intent is durable; follow `GetPayment` or the events.
+        ///
+        /// The service's own configuration bounds what leaves, whoever asks: fails with NOT_OFFERED while payouts are switched
+        /// off, NOT_ALLOWED if the payee is not on the operator's list, INVALID_FIELD above the limit of one payout, and
+        /// OVERLOADED above that of an hour, which counts fees and what new channels give away.
         async fn pay_invoice(
             &self,
             request: tonic::Request<super::PayInvoiceRequest>,

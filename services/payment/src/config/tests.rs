@@ -34,7 +34,12 @@ fn mainnet_needs_consent() {
     let refused = load(MINIMAL, &[("AILAYER_PAYMENT__NETWORK", "bitcoin")]).unwrap_err();
     assert!(refused.to_string().contains("payment.network"), "{refused}");
     let consent = [("AILAYER_PAYMENT__NETWORK", "bitcoin"), ("AILAYER_PAYMENT__ALLOW_MAINNET", "true")];
-    assert!(load(MINIMAL, &consent).unwrap().tip_age_limit().is_some());
+    let refused = load(MINIMAL, &consent).unwrap_err();
+    assert!(refused.to_string().contains("payment.audit"), "{refused}");
+    let with_log = [consent[0], consent[1], ("AILAYER_PAYMENT__AUDIT__ENDPOINT", "http://127.0.0.1:1")];
+    assert!(load(MINIMAL, &with_log).unwrap().tip_age_limit().is_some());
+    let without_payouts = [consent[0], consent[1], ("AILAYER_PAYMENT__PAYOUTS_ENABLED", "false")];
+    load(MINIMAL, &without_payouts).unwrap();
 }
 
 #[test]

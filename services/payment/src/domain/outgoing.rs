@@ -104,12 +104,12 @@ pub enum InvoiceRefused {
     /// Its time is over.
     #[error("the invoice has expired")]
     Expired,
-    /// It asks for more than the caller, or this service, allows.
+    /// It asks for more than the caller allows.
     #[error("the invoice asks {asked}, the limit is {limit}")]
     AboveLimit {
         /// What it asks.
         asked: AmountMsat,
-        /// The smaller of both limits.
+        /// The caller's limit.
         limit: AmountMsat,
     },
     /// Paying oneself is no payment, and would disturb the record of the own invoice.

@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use ailayer_platform::clock;
-use ailayer_primitives::RequestId;
+use ailayer_primitives::{AmountMsat, RequestId};
 use ailayer_store::event_log::Signal;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
+use crate::domain::payout::{Payout, PayoutLimits};
 use crate::error::ServiceError;
 use crate::ports::{LightningNode, NodeError};
-use crate::store::{Rows, channel as table};
+use crate::service::payouts::Payouts;
+use crate::store::Rows;
+use crate::store::channel::{self as table, Inserted, StoredOrder};
 
 /// The channels of one node.
 pub struct Channels {
     rows: Rows,
     node: Arc<dyn LightningNode>,
     signal: Signal,
+    payouts: Arc<Payouts>,
     /// One order at a time, so that a channel without an order belongs to the order being resumed. What is in it was
     /// begun for a caller who has gone: the node goes on all the same, so the next caller sees it to its end first.
     opening: Mutex<Option<Opening>>,
@@ -29,8 +33,8 @@ type Opening = BoxFuture<'static, Result<UserChannelId, ServiceError>>;
 
 impl Channels {
     /// Channels over a store and a node.
-    pub fn new(rows: Rows, node: Arc<dyn LightningNode>, signal: Signal) -> Self {
-        Self { rows, node, signal, opening: Mutex::default() }
+    pub fn new(rows: Rows, node: Arc<dyn LightningNode>, signal: Signal, payouts: Arc<Payouts>) -> Self {
+        Self { rows, node, signal, payouts, opening: Mutex::default() }
     }
 
     /// Opens a channel, or answers with the one the request id opened before.
@@ -38,12 +42,14 @@ impl Channels {
     /// The node names a channel only once it has begun. A crash in between leaves an order without a channel; its
     /// repeat takes over a channel of ours that fits and that no order owns, so that nothing is funded, or given away,
     /// twice. A channel that was not funded yet does not survive the crash, and is opened anew.
+    ///
+    /// What is given to the peer at once is a payout: cap, limit an hour, payees and kill switch hold for it.
     pub async fn open(&self, id: RequestId, order: &ChannelOrder) -> Result<UserChannelId, ServiceError> {
         let mut opening = self.opening.lock().await;
         if let Some(Err(error)) = see_to_its_end(&mut opening).await {
             tracing::warn!(%error, "a channel whose caller had gone was not opened");
         }
-        let stored = table::get_or_insert_order(&self.rows, id, order, clock::now_ms()).await?;
+        let stored = self.stored(id, order).await?;
         if stored.order != *order {
             return Err(ServiceError::IdReused);
         }
@@ -56,8 +62,29 @@ impl Channels {
             table::set_channel(&self.rows, id, orphan).await?;
             return Ok(orphan);
         }
+        // Begun by an earlier call, perhaps; what is begun now is begun under the limits of now.
+        if let Some(push) = pushed(id, order) {
+            self.payouts.check(order.push, &order.peer_node_id)?;
+            self.payouts.record(&push).await?;
+        }
         *opening = Some(begin(self.rows.clone(), Arc::clone(&self.node), id, order.clone()).boxed());
         see_to_its_end(&mut opening).await.unwrap_or(Err(ServiceError::Contended))
+    }
+
+    /// The order, as it is in the rows. A repeat is answered by what it has become, whatever the limits say by now.
+    async fn stored(&self, id: RequestId, order: &ChannelOrder) -> Result<StoredOrder, ServiceError> {
+        if let Some(stored) = table::find_order(&self.rows, id).await? {
+            return Ok(stored);
+        }
+        if order.push > AmountMsat::ZERO {
+            self.payouts.check(order.push, &order.peer_node_id)?;
+        }
+        let (now, limit) = (clock::now_ms(), self.payouts.limits().max_per_hour);
+        let window_start = PayoutLimits::window_start(now);
+        match table::get_or_insert_order(&self.rows, id, order, window_start, limit, now).await? {
+            Inserted::Stored(stored) => Ok(stored),
+            Inserted::VelocityExceeded => Err(ServiceError::VelocityExceeded),
+        }
     }
 
     async fn find_orphan(&self, order: &ChannelOrder) -> Result<Option<UserChannelId>, ServiceError> {
@@ -101,6 +128,12 @@ impl Channels {
         }
         Ok(())
     }
+}
+
+/// What an order gives to the peer at once, if it does.
+fn pushed(request_id: RequestId, order: &ChannelOrder) -> Option<Payout<'_>> {
+    let push = Payout::ChannelPush { request_id, peer: &order.peer_node_id, amount: order.push };
+    (order.push > AmountMsat::ZERO).then_some(push)
 }
 
 async fn begin(

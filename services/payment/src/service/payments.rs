@@ -1,40 +1,24 @@
 //! Outgoing payments: intent first, then the node, and only events end them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ailayer_platform::clock;
-use ailayer_primitives::{AmountMsat, Digest, Network, PaymentHash, UnixMs};
+use ailayer_primitives::{AmountMsat, Digest, Network, PaymentHash};
 use ailayer_store::event_log::Signal;
 use tokio::sync::Notify;
 
 use crate::domain::outgoing::{InvoiceRefused, OutgoingPayment, PaymentState, fee_limit, parse_invoice};
+use crate::domain::payout::{Payout, PayoutLimits};
 use crate::error::ServiceError;
 use crate::ports::{LightningNode, NodeRecord, SendError};
+use crate::service::payouts::Payouts;
 use crate::service::sync_gate::SyncGate;
 use crate::store::Rows;
 use crate::store::outgoing_payment::{self as table, Inserted};
 use crate::telemetry;
 
-/// The window of the velocity limit.
-const WINDOW: Duration = Duration::from_secs(3600);
 /// Payments that one round sends; more wait for the next one.
 const ROUND_ROWS: u32 = 64;
-
-/// What this service lets out, whatever its callers say.
-#[derive(Debug, Clone, Copy)]
-pub struct PayoutLimits {
-    /// The most a single payment may carry.
-    pub max_payment: AmountMsat,
-    /// The most that may leave within an hour, fees included.
-    pub max_per_hour: AmountMsat,
-    /// The base of the routing fee limit.
-    pub max_fee_base: AmountMsat,
-    /// The share of the routing fee limit, parts per million.
-    pub max_fee_ppm: u32,
-    /// Kill switch.
-    pub enabled: bool,
-}
 
 /// The outgoing payments of one node.
 pub struct Payments {
@@ -43,7 +27,7 @@ pub struct Payments {
     network: Network,
     gate: Arc<SyncGate>,
     signal: Signal,
-    limits: PayoutLimits,
+    payouts: Arc<Payouts>,
     wake: Notify,
 }
 
@@ -55,9 +39,9 @@ impl Payments {
         network: Network,
         gate: Arc<SyncGate>,
         signal: Signal,
-        limits: PayoutLimits,
+        payouts: Arc<Payouts>,
     ) -> Self {
-        Self { rows, node, network, gate, signal, limits, wake: Notify::new() }
+        Self { rows, node, network, gate, signal, payouts, wake: Notify::new() }
     }
 
     /// Makes the intent to pay durable and wakes the sender. A repeat answers with what is stored, also when that
@@ -67,26 +51,24 @@ impl Payments {
         if let Some(stored) = table::find(&self.rows, payable.payment_hash).await? {
             return same_text(stored, bolt11);
         }
-        if !self.limits.enabled {
-            return Err(ServiceError::SwitchedOff("payouts"));
-        }
         let now = clock::now_ms();
-        payable.check(now.to_s(), max_amount.min(self.limits.max_payment), &self.node.node_id())?;
+        payable.check(now.to_s(), max_amount, &self.node.node_id())?;
+        self.payouts.check(payable.amount, &payable.invoice.get_payee_pub_key())?;
+        let limits = self.payouts.limits();
         self.gate.check(&self.node.status(), now.to_s())?;
         let intent = OutgoingPayment {
             payment_hash: payable.payment_hash,
             bolt11: bolt11.to_owned(),
             amount: payable.amount,
-            fee_limit: fee_limit(payable.amount, self.limits.max_fee_base, self.limits.max_fee_ppm),
+            fee_limit: fee_limit(payable.amount, limits.max_fee_base, limits.max_fee_ppm),
             fee: AmountMsat::ZERO,
             state: PaymentState::Pending,
             failure_reason: String::new(),
             preimage: None,
             attempts: 0,
         };
-        let window_ms = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX);
-        let window_start = UnixMs(now.0.saturating_sub(window_ms));
-        match table::insert(&self.rows, &intent, window_start, self.limits.max_per_hour, now).await? {
+        let window_start = PayoutLimits::window_start(now);
+        match table::insert(&self.rows, &intent, window_start, limits.max_per_hour, now).await? {
             Inserted::New => {
                 self.wake.notify_one();
                 Ok(intent)
@@ -153,6 +135,17 @@ impl Payments {
         let payable = parse_invoice(&payment.bolt11, self.network)?;
         // The node would refuse it for its age before it looked whether it has it: no news either way.
         if payment.attempts > 0 && payable.is_expired(clock::now_s()) {
+            return Ok(());
+        }
+        let payout = Payout::Payment {
+            payment_hash: hash,
+            payee: &payable.invoice.get_payee_pub_key(),
+            amount: payment.amount,
+            fee_limit: payment.fee_limit,
+        };
+        if let Err(error) = self.payouts.record(&payout).await {
+            // It stays PENDING, until the log is back or the invoice has expired.
+            tracing::warn!(payment_hash = %hash, %error, "payment waits for the audit log");
             return Ok(());
         }
         if !table::count_attempt(&self.rows, hash, clock::now_ms()).await? {

@@ -1,12 +1,12 @@
 //! Channel orders, and what the log already said about channels.
 
 use ailayer_primitives::{AmountMsat, RequestId, UnixMs};
-use ailayer_store::StoreError;
+use ailayer_store::{StoreError, Tx};
 use bitcoin::hashes::Hash as _;
 use bitcoin::{OutPoint, Txid};
 use sqlx::postgres::PgRow;
 
-use super::{Rows, corrupt, events, row};
+use super::{Rows, corrupt, events, payout, row};
 use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
 use crate::domain::event::Event;
 
@@ -21,18 +21,39 @@ pub struct StoredOrder {
     pub new: bool,
 }
 
-/// Stores an order, or reads the one its request id names.
+/// How an insert ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inserted {
+    /// The order is stored, by this call or an earlier one.
+    Stored(StoredOrder),
+    /// What left in the window and what this order gives away would exceed the limit.
+    VelocityExceeded,
+}
+
+/// Stores an order, or reads the one its request id names. One that gives money away is stored only if what left since
+/// `window_start` leaves room.
 pub async fn get_or_insert_order(
     rows: &Rows,
     request_id: RequestId,
     order: &ChannelOrder,
+    window_start: UnixMs,
+    limit: AmountMsat,
     now: UnixMs,
-) -> Result<StoredOrder, StoreError> {
+) -> Result<Inserted, StoreError> {
     let mut tx = rows.begin().await?;
-    let inserted = sqlx::query(
+    if order.push > AmountMsat::ZERO {
+        payout::lock_in_tx(&mut tx).await?;
+    }
+    if let Some(stored) = find_order_in_tx(&mut tx, request_id).await? {
+        return Ok(Inserted::Stored(stored));
+    }
+    if order.push > AmountMsat::ZERO && !payout::fits_in_tx(&mut tx, window_start, order.push, limit).await? {
+        return Ok(Inserted::VelocityExceeded);
+    }
+    sqlx::query(
         "insert into channel_order (request_id, peer_node_id, peer_address, amount_sat, push_msat, announce, \
            created_unix_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(request_id.uuid())
     .bind(order.peer_node_id.serialize().as_slice())
@@ -43,15 +64,25 @@ pub async fn get_or_insert_order(
     .bind(row::time(now.0))
     .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
+    Ok(Inserted::Stored(StoredOrder { order: order.clone(), user_channel_id: None, new: true }))
+}
+
+/// Looks an order up.
+pub async fn find_order(rows: &Rows, request_id: RequestId) -> Result<Option<StoredOrder>, StoreError> {
+    find_order_in_tx(&mut rows.begin().await?, request_id).await
+}
+
+async fn find_order_in_tx(tx: &mut Tx, request_id: RequestId) -> Result<Option<StoredOrder>, StoreError> {
     let found = sqlx::query(
         "select peer_node_id, peer_address, amount_sat, push_msat, announce, user_channel_id \
          from channel_order where request_id = $1",
     )
     .bind(request_id.uuid())
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    tx.commit().await?;
-    Ok(StoredOrder {
+    let Some(found) = found else { return Ok(None) };
+    Ok(Some(StoredOrder {
         order: ChannelOrder {
             peer_node_id: row::node_id(&found, "peer_node_id")?,
             peer_address: row::get(&found, "peer_address")?,
@@ -60,8 +91,8 @@ pub async fn get_or_insert_order(
             announce: row::get(&found, "announce")?,
         },
         user_channel_id: user_channel_id(&found)?,
-        new: inserted.rows_affected() == 1,
-    })
+        new: false,
+    }))
 }
 
 /// Forgets an order the node refused, so that the same request may be tried again once its cause is mended.

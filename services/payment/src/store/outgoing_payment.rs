@@ -4,7 +4,7 @@ use ailayer_primitives::{AmountMsat, PaymentHash, UnixMs};
 use ailayer_store::StoreError;
 use sqlx::postgres::PgRow;
 
-use super::{Rows, corrupt, events, row};
+use super::{Rows, corrupt, events, payout, row};
 use crate::domain::event::Event;
 use crate::domain::outgoing::{OutgoingPayment, PaymentState};
 
@@ -17,9 +17,6 @@ macro_rules! select {
         )
     };
 }
-
-/// Serialises the sum and the insert of new payments, so that the velocity limit holds under concurrency.
-const VELOCITY_LOCK: i64 = 0x7061_796f;
 
 /// How an insert ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub async fn insert(
     now: UnixMs,
 ) -> Result<Inserted, StoreError> {
     let mut tx = rows.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(VELOCITY_LOCK).execute(&mut *tx).await?;
+    payout::lock_in_tx(&mut tx).await?;
     let hash = payment.payment_hash.0.to_vec();
     let existing = sqlx::query(select!("where payment_hash = $1")).bind(&hash);
     if let Some(existing) = existing.fetch_optional(&mut *tx).await? {
@@ -54,26 +51,21 @@ pub async fn insert(
     if own.fetch_optional(&mut *tx).await?.is_some() {
         return Ok(Inserted::OwnInvoice);
     }
-    let inserted = sqlx::query(
+    let most = payment.amount.checked_add(payment.fee_limit).unwrap_or(AmountMsat::MAX);
+    if !payout::fits_in_tx(&mut tx, window_start, most, limit).await? {
+        return Ok(Inserted::VelocityExceeded);
+    }
+    sqlx::query(
         "insert into outgoing_payment (payment_hash, bolt11, amount_msat, fee_limit_msat, state, \
-           created_unix_ms, updated_unix_ms) \
-         select $1, $2, $3, $4, 'PENDING', $5, $5 \
-         where (select coalesce(sum(amount_msat + case when state = 'SUCCEEDED' then fee_msat \
-                                                  else fee_limit_msat end), 0) \
-                from outgoing_payment where created_unix_ms >= $6 and state <> 'FAILED') + $3 + $4 <= $7",
+           created_unix_ms, updated_unix_ms) values ($1, $2, $3, $4, 'PENDING', $5, $5)",
     )
     .bind(&hash)
     .bind(&payment.bolt11)
     .bind(payment.amount.to_i64())
     .bind(payment.fee_limit.to_i64())
     .bind(row::time(now.0))
-    .bind(row::time(window_start.0))
-    .bind(limit.to_i64())
     .execute(&mut *tx)
     .await?;
-    if inserted.rows_affected() != 1 {
-        return Ok(Inserted::VelocityExceeded);
-    }
     tx.commit().await?;
     Ok(Inserted::New)
 }

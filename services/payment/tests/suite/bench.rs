@@ -1,14 +1,16 @@
 //! The service over a fake node, for faults.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ailayer_devnet::Postgres;
-use ailayer_payment::ports::LightningNode;
+use ailayer_payment::ports::{LightningNode, LogError, PayoutLog};
 use ailayer_payment::{Config, NAME};
 use ailayer_platform::config::load_from;
 use ailayer_primitives::{AmountMsat, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::{self as pb, HoldInvoiceState as State};
+use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -20,7 +22,32 @@ use crate::running::{Running, until};
 pub struct Bench {
     pub node: Arc<FakeNode>,
     pub config: Config,
+    /// What the service writes its payouts to from its next start on.
+    pub log: Option<Arc<FakeLog>>,
     running: Option<Running>,
+}
+
+/// A log that takes entries, or does not.
+#[derive(Default)]
+pub struct FakeLog {
+    pub is_away: AtomicBool,
+    pub entries: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl PayoutLog for FakeLog {
+    async fn append(&self, entry: &[u8]) -> Result<u64, LogError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(LogError("away".into()));
+        }
+        let mut entries = self.entries.lock().unwrap();
+        let entry = String::from_utf8(entry.to_vec()).unwrap();
+        let index = entries.iter().position(|known| *known == entry).unwrap_or_else(|| {
+            entries.push(entry);
+            entries.len() - 1
+        });
+        Ok(index.try_into().unwrap())
+    }
 }
 
 impl Bench {
@@ -43,7 +70,7 @@ impl Bench {
         let config: Config = load_from(NAME, Some(&text), []).unwrap();
         let node = Arc::new(FakeNode::new());
         let running = Some(Running::start(&config, Arc::clone(&node) as Arc<dyn LightningNode>).await);
-        Self { node, config, running }
+        Self { node, config, log: None, running }
     }
 
     pub async fn restart(&mut self) {
@@ -57,7 +84,8 @@ impl Bench {
 
     pub async fn start(&mut self) {
         let node = Arc::clone(&self.node) as Arc<dyn LightningNode>;
-        self.running = Some(Running::start(&self.config, node).await);
+        let log = self.log.clone().map(|log| log as Arc<dyn PayoutLog>);
+        self.running = Some(Running::start_with_log(&self.config, node, log).await);
     }
 
     pub async fn accepted(&self) -> pb::HoldInvoice {

@@ -378,12 +378,12 @@ fn another_secret_or_network_or_a_second_writer_does_not_start() {
         let elsewhere =
             ailayer_payment::Config { network: ailayer_primitives::Network::Signet, ..bench.config.clone() };
         let secret = PreimageSecret::new([7; 32]);
-        let refused = App::start(&elsewhere, rows, node, secret, Shutdown::new()).await.map(|_| ());
+        let refused = App::start(&elsewhere, rows, node, secret, None, Shutdown::new()).await.map(|_| ());
         assert!(matches!(refused, Err(RunError::ForeignSchema("network"))), "{refused:?}");
         let rows = Rows::connect(&bench.config.store).await.unwrap();
         let node = Arc::clone(&bench.node) as Arc<dyn LightningNode>;
         let secret = PreimageSecret::new([8; 32]);
-        let refused = App::start(&bench.config, rows, node, secret, Shutdown::new()).await.map(|_| ());
+        let refused = App::start(&bench.config, rows, node, secret, None, Shutdown::new()).await.map(|_| ());
         assert!(matches!(refused, Err(RunError::ForeignSchema("preimage secret"))), "{refused:?}");
     });
 }

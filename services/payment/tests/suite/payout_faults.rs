@@ -1,5 +1,7 @@
 //! What becomes of outgoing payments and channels when the node does not do as it is told.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ailayer_payment::domain::channel::ChannelOrder;
@@ -8,11 +10,12 @@ use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::{AmountSat, Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
 use ailayer_proto::ailayer::payment::v1::{self as pb, PaymentState};
+use lightning_invoice::Bolt11Invoice;
 use sqlx::Row as _;
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::bench::{Bench, foreign_invoice, msat};
+use crate::bench::{Bench, FakeLog, foreign_invoice, msat};
 use crate::nodes::PRICE_MSAT;
 use crate::running::{assert_reason, until};
 use crate::world::alone;
@@ -180,6 +183,111 @@ fn payouts_are_capped_whatever_the_caller_says() {
             assert_reason(refused, ErrorReason::Overloaded);
         }
         bench.pay(&foreign_invoice(5_000, 600), 5_000).await.unwrap();
+    });
+}
+
+/// An order for a channel that gives some of it to the peer at once.
+fn pushing(bench: &Bench, push_amount_msat: u64) -> pb::OpenChannelRequest {
+    pb::OpenChannelRequest {
+        request_id: Uuid::new_v4().to_string(),
+        peer_node_id: bench.node.node_id().serialize().to_vec(),
+        peer_address: "127.0.0.1:9735".to_owned(),
+        channel_amount_sat: 50_000,
+        push_amount_msat,
+        announce: false,
+    }
+}
+
+#[test]
+fn what_a_channel_gives_away_is_a_payout_too() {
+    alone(async || {
+        let limits = "max_payment_msat = 10000\nmax_payments_per_hour_msat = 25000\nmax_fee_base_msat = 0\nmax_fee_ppm = 0";
+        let mut bench = Bench::new(limits).await;
+        let open = async |bench: &Bench, order: &pb::OpenChannelRequest| {
+            bench.api.open_channel(Request::new(order.clone())).await.map(tonic::Response::into_inner)
+        };
+        assert_reason(open(&bench, &pushing(&bench, 10_001)).await, ErrorReason::InvalidField);
+        let given = pushing(&bench, 10_000);
+        let channel = open(&bench, &given).await.unwrap();
+        bench.pay(&foreign_invoice(10_000, 600), 10_000).await.unwrap();
+        assert_reason(open(&bench, &pushing(&bench, 5_001)).await, ErrorReason::Overloaded);
+        assert_reason(bench.pay(&foreign_invoice(5_001, 600), 10_000).await, ErrorReason::Overloaded);
+        open(&bench, &pushing(&bench, 5_000)).await.unwrap();
+        open(&bench, &pushing(&bench, 0)).await.expect("nothing leaves with this one");
+
+        // What the node refused has not left.
+        bench.config.max_payments_per_hour_msat = msat(35_000);
+        bench.restart().await;
+        let small = pb::OpenChannelRequest { channel_amount_sat: 500, ..pushing(&bench, 10_000) };
+        assert_reason(open(&bench, &small).await, ErrorReason::InvalidField);
+        open(&bench, &pushing(&bench, 10_000)).await.unwrap();
+
+        bench.config.payouts_enabled = false;
+        bench.restart().await;
+        assert_reason(open(&bench, &pushing(&bench, 1)).await, ErrorReason::NotOffered);
+        open(&bench, &pushing(&bench, 0)).await.unwrap();
+        assert_eq!(open(&bench, &given).await.unwrap(), channel, "a repeat is answered by what it has made");
+    });
+}
+
+#[test]
+fn only_listed_payees_are_paid() {
+    alone(async || {
+        let mut bench = Bench::new("payees = []").await;
+        let bolt11 = foreign_invoice(5_000, 600);
+        let payee = bolt11.parse::<Bolt11Invoice>().unwrap().get_payee_pub_key();
+        let open = async |bench: &Bench, push_amount_msat| {
+            bench.api.open_channel(Request::new(pushing(bench, push_amount_msat))).await
+        };
+        assert_reason(bench.pay(&bolt11, 5_000).await, ErrorReason::NotAllowed);
+        assert_reason(open(&bench, 1).await, ErrorReason::NotAllowed);
+        open(&bench, 0).await.unwrap();
+        bench.config.payees = Some(vec![payee]);
+        bench.restart().await;
+        bench.pay(&bolt11, 5_000).await.unwrap();
+        assert_reason(open(&bench, 1).await, ErrorReason::NotAllowed);
+        bench.config.payees = Some(vec![bench.node.node_id()]);
+        bench.restart().await;
+        open(&bench, 1).await.unwrap();
+    });
+}
+
+#[test]
+fn nothing_leaves_before_the_audit_log_has_it() {
+    alone(async || {
+        let mut bench = Bench::new("").await;
+        let log = Arc::new(FakeLog::default());
+        log.is_away.store(true, Ordering::SeqCst);
+        bench.log = Some(Arc::clone(&log));
+        bench.restart().await;
+
+        let order = pushing(&bench, 1_000);
+        let opened = bench.api.open_channel(Request::new(order.clone())).await;
+        assert_reason(opened, ErrorReason::DependencyUnavailable);
+        assert!(bench.node.channels().await.unwrap().is_empty());
+        let bolt11 = foreign_invoice(5_000, 600);
+        let pending = bench.pay(&bolt11, 5_000).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(bench.payment(&pending.payment_hash).await.state(), PaymentState::Pending);
+        assert_eq!(bench.node.sends(), 0, "the node was told although nobody could know");
+
+        log.is_away.store(false, Ordering::SeqCst);
+        bench.api.open_channel(Request::new(order.clone())).await.unwrap();
+        bench.restart().await;
+        bench.wait_payment(&pending.payment_hash, PaymentState::InFlight).await;
+        let payee = bolt11.parse::<Bolt11Invoice>().unwrap().get_payee_pub_key();
+        let node_id = bench.node.node_id();
+        let hash = hash_of(&pending);
+        let expected = [
+            format!(
+                r#"{{"type":"application/vnd.ailayer.payout.v1+json","network":"regtest","node_id":"{node_id}","payee_node_id":"{node_id}","amount_msat":1000,"request_id":"{}"}}"#,
+                order.request_id
+            ),
+            format!(
+                r#"{{"type":"application/vnd.ailayer.payout.v1+json","network":"regtest","node_id":"{node_id}","payee_node_id":"{payee}","amount_msat":5000,"fee_limit_msat":50050,"payment_hash":"{hash}"}}"#
+            ),
+        ];
+        assert_eq!(*log.entries.lock().unwrap(), expected);
     });
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ailayer_payment::Config;
 use ailayer_payment::app::App;
 use ailayer_payment::domain::preimage::PreimageSecret;
-use ailayer_payment::ports::LightningNode;
+use ailayer_payment::ports::{LightningNode, PayoutLog};
 use ailayer_payment::rpc::Handler;
 use ailayer_payment::store::Rows;
 use ailayer_platform::error::{ErrorReason, reason_of};
@@ -29,10 +29,19 @@ pub struct Running {
 
 impl Running {
     pub async fn start(config: &Config, node: Arc<dyn LightningNode>) -> Self {
+        Self::start_with_log(config, node, None).await
+    }
+
+    pub async fn start_with_log(
+        config: &Config,
+        node: Arc<dyn LightningNode>,
+        log: Option<Arc<dyn PayoutLog>>,
+    ) -> Self {
         let rows = Rows::connect(&config.store).await.unwrap();
         let shutdown = Shutdown::new();
         let tasks = Tasks::new(shutdown.clone(), Duration::from_secs(10));
-        let app = App::start(config, rows, node, PreimageSecret::new([7; 32]), shutdown).await.unwrap();
+        let secret = PreimageSecret::new([7; 32]);
+        let app = App::start(config, rows, node, secret, log, shutdown).await.unwrap();
         app.spawn(&tasks, &Health::new());
         Self { api: Handler::new(Arc::clone(&app)), app, tasks }
     }

@@ -78,6 +78,20 @@ impl LightningNode for SlowNode {
     async fn stop(&self) {}
 }
 
+fn payouts() -> Arc<Payouts> {
+    let max = AmountMsat::try_new(10_000_000).unwrap();
+    let limits = PayoutLimits {
+        enabled: true,
+        max_payment: max,
+        max_per_hour: max,
+        max_fee_base: AmountMsat::ZERO,
+        max_fee_ppm: 0,
+        payees: None,
+    };
+    let node_id = PublicKey::from_secret_key(&Secp256k1::new(), &SecretKey::from_slice(&[5; 32]).unwrap());
+    Arc::new(Payouts::new(limits, node_id, ailayer_primitives::Network::Regtest, None))
+}
+
 /// The caller's deadline passes while the node still connects to the peer; the same request comes again.
 #[tokio::test]
 async fn a_call_that_is_dropped_while_the_node_opens_does_not_open_twice() {
@@ -85,7 +99,7 @@ async fn a_call_that_is_dropped_while_the_node_opens_does_not_open_twice() {
     let rows = Rows::connect(&StoreConfig::new(&url)).await.unwrap();
     let answers = Arc::new(Semaphore::new(0));
     let node = Arc::new(SlowNode { opened: AtomicU32::new(0), answers: Arc::clone(&answers) });
-    let channels = Channels::new(rows, Arc::clone(&node) as Arc<dyn LightningNode>, Signal::new());
+    let channels = Channels::new(rows, Arc::clone(&node) as Arc<dyn LightningNode>, Signal::new(), payouts());
     let peer = PublicKey::from_secret_key(&Secp256k1::new(), &SecretKey::from_slice(&[4; 32]).unwrap());
     let order = ChannelOrder {
         peer_node_id: peer,
