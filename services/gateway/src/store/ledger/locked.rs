@@ -55,8 +55,7 @@ pub(super) async fn load_in_tx(
         super::accounts::open_in_tx(tx, missing.iter().copied(), None).await?;
         lock_accounts(tx, &mut page, &missing).await?;
     }
-    read_entries(tx, &mut page, submissions).await?;
-    read_reservations(tx, &mut page, submissions).await?;
+    read(tx, &mut page, submissions).await?;
     read_reversed(tx, &mut page, submissions).await?;
     Ok(page)
 }
@@ -93,25 +92,35 @@ pub(super) fn account(row: &PgRow, at: usize) -> Result<Account, StoreError> {
     })
 }
 
+/// What is to be read, in columns.
+#[derive(Default)]
+struct Wanted {
+    accounts: Vec<i64>,
+    requests: Vec<Uuid>,
+    reservations: Vec<Option<Uuid>>,
+}
+
 impl Page {
-    /// Rows of known accounts that are named in these submissions, each once.
-    fn keys<'a>(
-        &self,
-        submissions: &'a [Submission],
-        ids: impl Fn(&'a Submission) -> Vec<RequestId>,
-    ) -> (Vec<i64>, Vec<Uuid>) {
-        let mut seen = HashSet::new();
-        let mut keys = (Vec::new(), Vec::new());
-        for submission in submissions {
-            let Some(row) = self.rows.get(&submission.operation.account()) else { continue };
-            for id in ids(submission) {
-                if seen.insert((row.account_id, id)) {
-                    keys.0.push(row.account_id);
-                    keys.1.push(id.uuid());
+    /// What these submissions name, each id once.
+    fn wanted(&self, submissions: &[Submission]) -> Wanted {
+        let (mut seen, mut wanted) = (HashSet::new(), Wanted::default());
+        for operation in submissions.iter().map(|submission| &submission.operation) {
+            let Some(row) = self.rows.get(&operation.account()) else { continue };
+            let is_reversal = operation.kind() == Kind::Reverse;
+            let reservation = operation.subject().filter(|_| !is_reversal);
+            // A reversal looks at its deposit.
+            let deposit = operation.subject().filter(|_| is_reversal).map(|deposit| (deposit, None));
+            for (request, reservation) in
+                std::iter::once((operation.request_id(), reservation)).chain(deposit)
+            {
+                if seen.insert((row.account_id, request, reservation)) {
+                    wanted.accounts.push(row.account_id);
+                    wanted.requests.push(request.uuid());
+                    wanted.reservations.push(reservation.map(RequestId::uuid));
                 }
             }
         }
-        keys
+        wanted
     }
 
     fn names(&self) -> HashMap<i64, AccountId> {
@@ -119,105 +128,83 @@ impl Page {
     }
 }
 
-/// After the locks: whoever wrote under the same ids has committed by now, and whoever will, waits.
-async fn read_entries(tx: &mut Tx, page: &mut Page, submissions: &[Submission]) -> Result<(), StoreError> {
-    let (accounts, requests) = page.keys(submissions, |submission| {
-        let operation = &submission.operation;
-        // A reversal looks at its deposit.
-        let deposit = operation.subject().filter(|_| operation.kind() == Kind::Reverse);
-        std::iter::once(operation.request_id()).chain(deposit).collect()
-    });
-    let rows = sqlx::query(
-        "select clock.now, stored.* from (select unix_ms() as now) clock left join (
-            select account_id, request_id, body_digest, kind, amount_units, transaction_id, posted_unix_ms,
-                balance_units, reserved_units, shortfall_units
-            from unnest($1::bigint[], $2::uuid[]) as wanted (account_id, request_id)
-            join ledger_transactions using (request_id, account_id)) stored on true",
-    )
-    .bind(accounts)
-    .bind(requests)
-    .fetch_all(&mut **tx)
-    .await?;
+/// The entries under the ids of these submissions, and the reservations that they are about. After the locks: whoever wrote
+/// under the same ids has committed by now, and whoever will, waits.
+///
+/// Each id is looked up by itself, whatever the planner thinks of the tables' sizes: plans are kept, and a young ledger's
+/// would go on to read whole what has grown since.
+const READ: &str = "select clock.now, wanted.account_id, wanted.request_id, wanted.reservation_id,
+        entry.body_digest, entry.kind, entry.amount_units, entry.transaction_id, entry.posted_unix_ms,
+        entry.balance_units, entry.reserved_units, entry.shortfall_units,
+        held.amount_units, held.captured_units, held.state, held.expires_unix_ms, held.job_id, held.updated_unix_ms
+    from (select unix_ms() as now) clock
+    left join unnest($1::bigint[], $2::uuid[], $3::uuid[]) as wanted (account_id, request_id, reservation_id) on true
+    left join lateral (select * from ledger_transactions stored
+        where stored.request_id = wanted.request_id and stored.account_id = wanted.account_id limit 1) entry on true
+    left join lateral (select * from ledger_reservations stored
+        where stored.account_id = wanted.account_id and stored.reservation_id = wanted.reservation_id limit 1) held on true";
+
+async fn read(tx: &mut Tx, page: &mut Page, submissions: &[Submission]) -> Result<(), StoreError> {
+    let Wanted { accounts, requests, reservations } = page.wanted(submissions);
+    let rows =
+        sqlx::query(READ).bind(accounts).bind(requests).bind(reservations).fetch_all(&mut **tx).await?;
     let names = page.names();
     for row in &rows {
         page.now = UnixMs(from_bigint(row.try_get(0)?, "the clock")?);
-        let Some(account_id) = row.try_get::<Option<i64>, _>(1)? else { continue };
-        let Some(account) = names.get(&account_id).copied() else { continue };
-        page.book.put_entry(account, RequestId::new(row.try_get(2)?), stored_entry(row)?);
+        let Some(account) = row.try_get::<Option<i64>, _>(1)?.and_then(|id| names.get(&id)).copied() else {
+            continue;
+        };
+        if let Some(digest) = row.try_get::<Option<&[u8]>, _>(4)? {
+            page.book.put_entry(account, RequestId::new(row.try_get(2)?), stored_entry(row, digest)?);
+        }
+        if let Some(amount) = row.try_get::<Option<i64>, _>(12)? {
+            let id = RequestId::new(row.try_get(3)?);
+            page.stored_reservations.insert((account, id));
+            page.book.put_reservation(account, id, reservation(row, amount)?);
+        }
     }
     Ok(())
 }
 
-fn stored_entry(row: &PgRow) -> Result<StoredEntry, StoreError> {
-    let body_digest: &[u8] = row.try_get(3)?;
-    let kind: &str = row.try_get(4)?;
+fn stored_entry(row: &PgRow, body_digest: &[u8]) -> Result<StoredEntry, StoreError> {
+    let kind: &str = row.try_get(5)?;
     Ok(StoredEntry {
         body_digest: Digest::try_from(body_digest).map_err(|error| corrupt("body digest")(&error))?,
         kind: kind.parse().map_err(|error| corrupt("kind")(&error))?,
-        amount_units: row.try_get(5)?,
+        amount_units: row.try_get(6)?,
         posted: Posted {
-            transaction_id: TransactionId::new(row.try_get(6)?),
-            posted_at: UnixMs(from_bigint(row.try_get(7)?, "time of a transaction")?),
-            balance_units: row.try_get(8)?,
-            reserved_units: row.try_get(9)?,
-            shortfall_units: row.try_get(10)?,
+            transaction_id: TransactionId::new(row.try_get(7)?),
+            posted_at: UnixMs(from_bigint(row.try_get(8)?, "time of a transaction")?),
+            balance_units: row.try_get(9)?,
+            reserved_units: row.try_get(10)?,
+            shortfall_units: row.try_get(11)?,
         },
     })
 }
 
-async fn read_reservations(
-    tx: &mut Tx,
-    page: &mut Page,
-    submissions: &[Submission],
-) -> Result<(), StoreError> {
-    let (accounts, reservations) = page.keys(submissions, |submission| {
-        let operation = &submission.operation;
-        operation.subject().into_iter().filter(|_| operation.kind() != Kind::Reverse).collect()
-    });
-    if accounts.is_empty() {
-        return Ok(());
-    }
-    let rows = sqlx::query(
-        "select account_id, reservation_id, amount_units, captured_units, state, expires_unix_ms, job_id,
-            updated_unix_ms
-         from unnest($1::bigint[], $2::uuid[]) as wanted (account_id, reservation_id)
-         join ledger_reservations using (account_id, reservation_id)",
-    )
-    .bind(accounts)
-    .bind(reservations)
-    .fetch_all(&mut **tx)
-    .await?;
-    let names = page.names();
-    for row in &rows {
-        let Some(account) = names.get(&row.try_get(0)?).copied() else { continue };
-        let id = RequestId::new(row.try_get(1)?);
-        page.stored_reservations.insert((account, id));
-        page.book.put_reservation(account, id, reservation(row)?);
-    }
-    Ok(())
-}
-
-fn reservation(row: &PgRow) -> Result<Reservation, StoreError> {
-    let state: &str = row.try_get(4)?;
-    let terms = match (row.try_get::<Option<i64>, _>(5)?, row.try_get::<Option<Uuid>, _>(6)?) {
+fn reservation(row: &PgRow, amount: i64) -> Result<Reservation, StoreError> {
+    let state: &str = row.try_get(14)?;
+    let terms = match (row.try_get::<Option<i64>, _>(15)?, row.try_get::<Option<Uuid>, _>(16)?) {
         (Some(at), None) => Terms::ExpiresAt(UnixMs(from_bigint(at, "expiry of a reservation")?)),
         (None, Some(job_id)) => Terms::HeldBy(JobId::new(job_id)),
         _ => return Err(StoreError::Corrupt("a reservation needs an expiry or a job".to_owned())),
     };
     Ok(Reservation {
-        amount: Amount::try_new(row.try_get(2)?).map_err(|error| corrupt("reservation")(&error))?,
+        amount: Amount::try_new(amount).map_err(|error| corrupt("reservation")(&error))?,
         terms,
         state: state.parse().map_err(|error| corrupt("reservation")(&error))?,
-        captured_units: row.try_get(3)?,
-        updated_at: UnixMs(from_bigint(row.try_get(7)?, "time of a reservation")?),
+        captured_units: row.try_get(13)?,
+        updated_at: UnixMs(from_bigint(row.try_get(17)?, "time of a reservation")?),
     })
 }
 
 async fn read_reversed(tx: &mut Tx, page: &mut Page, submissions: &[Submission]) -> Result<(), StoreError> {
-    let (accounts, deposits) = page.keys(submissions, |submission| {
-        let operation = &submission.operation;
-        operation.subject().into_iter().filter(|_| operation.kind() == Kind::Reverse).collect()
+    let reversals = submissions.iter().map(|submission| &submission.operation);
+    let reversals = reversals.filter(|operation| operation.kind() == Kind::Reverse);
+    let deposits = reversals.filter_map(|operation| {
+        Some((page.rows.get(&operation.account())?.account_id, operation.subject()?.uuid()))
     });
+    let (accounts, deposits): (Vec<i64>, Vec<Uuid>) = deposits.collect::<BTreeSet<_>>().into_iter().unzip();
     if accounts.is_empty() {
         return Ok(());
     }

@@ -10,7 +10,8 @@ use crate::domain::ledger::{AccountId, Entry, Kind, Reservation, Terms};
 use crate::store::to_bigint;
 
 /// New rows of one table each, then the rows that move. Everything sees the tables as they were before: a reservation that
-/// begins and ends within the batch is therefore inserted as it ends.
+/// begins and ends within the batch is therefore inserted as it ends. Reservations are looked up one by one, then found where
+/// they lie: under the accounts' locks they do not move, and no kept plan reads them all.
 const WRITE: &str = "with
     headers as (
         insert into ledger_transactions (transaction_id, account_id, request_id, subject_id, kind, amount_units,
@@ -31,9 +32,11 @@ const WRITE: &str = "with
         update ledger_reservations reservation
         set captured_units = new.captured_units, state = new.state, updated_unix_ms = new.updated_unix_ms
         from unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::bigint[])
-            as new (account_id, reservation_id, captured_units, state, updated_unix_ms)
-        where reservation.account_id = new.account_id and reservation.reservation_id = new.reservation_id
-            and reservation.state = 'PENDING'
+                as new (account_id, reservation_id, captured_units, state, updated_unix_ms)
+            cross join lateral (select stored.ctid from ledger_reservations stored
+                where stored.account_id = new.account_id and stored.reservation_id = new.reservation_id
+                    and stored.state = 'PENDING' limit 1) found
+        where reservation.ctid = found.ctid
         returning 1),
     moved as (
         update ledger_accounts account
