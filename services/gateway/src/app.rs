@@ -273,18 +273,34 @@ impl App {
     }
 }
 
+impl Ports {
+    /// The services that a configuration names, and the gateway's own writer.
+    ///
+    /// # Errors
+    /// When an endpoint is no address.
+    pub fn of(config: &Config) -> Result<Self, ClientError> {
+        Ok(Self {
+            payments: Arc::new(PaymentClient::new(&config.payment)?),
+            serving: Arc::new(ServingClient::new(&config.serving)?),
+            audit: Arc::new(AuditClient::new(&config.audit)?),
+            books: None,
+        })
+    }
+}
+
 /// Runs the gateway until `shutdown`.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    config.validate()?;
+    let ports = Ports::of(&config)?;
+    run_with(config, ports, shutdown).await
+}
+
+/// Runs the gateway with ports of the caller's until `shutdown`: for measurements.
+pub async fn run_with(config: Config, ports: Ports, shutdown: Shutdown) -> Result<(), RunError> {
     config.validate()?;
     let master = secrets::load(config.secret.as_ref(), config.data_dir.as_deref())?;
     let keys = Keys::derive(&master);
     drop(master);
-    let ports = Ports {
-        payments: Arc::new(PaymentClient::new(&config.payment)?),
-        serving: Arc::new(ServingClient::new(&config.serving)?),
-        audit: Arc::new(AuditClient::new(&config.audit)?),
-        books: None,
-    };
     let store = store::connect(&config.store).await?;
     tracing::info!(gateway_key = %keys.public_key(), network = %config.network, "gateway starts");
 

@@ -12,11 +12,11 @@ use anyhow::Context as _;
 
 use crate::args::{Args, Id, REPORT};
 use crate::database::{Database, syncs_a_second};
-use crate::experiments::{Ground, capacity, exporting, growth, hop, paid, tail, throughput};
+use crate::experiments::{Ground, capacity, exporting, growth, hop, null_ledger, paid, tail, throughput};
 use crate::platform::Platform;
 
 const OF_THE_LEDGER: [Id; 7] = [Id::L1, Id::L1b, Id::L2, Id::L2b, Id::L3, Id::L4, Id::K1];
-const OF_THE_PLATFORM: [Id; 5] = [Id::G1a, Id::G1b, Id::G3, Id::G4, Id::E1];
+const OF_THE_PLATFORM: [Id; 6] = [Id::G1a, Id::G1b, Id::G2, Id::G3, Id::G4, Id::E1];
 
 /// Measures what the arguments name and writes the figures; answers the table.
 pub async fn run(args: Args) -> anyhow::Result<String> {
@@ -69,6 +69,10 @@ async fn of_the_platform(args: &Args, pace: &Pace, cores: Option<Cores>) -> anyh
         tell("\nG1 ");
         let syncs = syncs_a_second(platform.network.backbone.data_dir.path())?;
         figures.extend(hop::measure(&platform, pace, syncs).await.context("G1")?);
+    }
+    if args.wants(&[Id::G2]) {
+        tell("\nG2 ");
+        figures.push(null_ledger::measure(&platform, pace).await.context("G2")?);
     }
     if args.wants(&[Id::G3]) {
         tell("\nG3 ");

@@ -71,7 +71,7 @@ impl Customers {
     pub fn at(&self, url: &str) -> anyhow::Result<Shop<'_>> {
         let config = ClientConfig::new(url);
         let clients = self.accounts.iter().map(|customer| AccountClient::new(&config, &customer.key));
-        Ok(Shop { customers: self, clients: clients.collect::<Result<_, _>>()?, is_paid: true })
+        Ok(Shop { customers: self, clients: clients.collect::<Result<_, _>>()?, charges: true, books: true })
     }
 
     /// Fails unless the gateway's tables have every answered job once and settled, with its receipt in the log, and no other
@@ -118,14 +118,22 @@ impl Customers {
 pub struct Shop<'a> {
     customers: &'a Customers,
     clients: Vec<AccountClient>,
-    is_paid: bool,
+    /// Whether it takes money, and whether what it takes is written down.
+    charges: bool,
+    books: bool,
 }
 
 impl Shop<'_> {
     /// The same where nothing is charged: at a bare hop.
     #[must_use]
     pub fn unpaid(self) -> Self {
-        Self { is_paid: false, ..self }
+        Self { charges: false, books: false, ..self }
+    }
+
+    /// The same where nothing of it is kept: at a gateway without a ledger.
+    #[must_use]
+    pub fn unbooked(self) -> Self {
+        Self { books: false, ..self }
     }
 
     /// The customer whose turn it is runs one text to the end of its job.
@@ -144,8 +152,10 @@ impl Shop<'_> {
         let at = Instant::now();
         let job = answer.job.context("an answer without its job")?;
         ensure!(job.state() == JobState::Settled, "a job is {:?} ({})", job.state(), job.release_reason);
-        if self.is_paid {
+        if self.charges {
             ensure!(answer.charged_msat > 0 && !answer.receipt.is_empty(), "a job without charge or receipt");
+        }
+        if self.books {
             let charged = i64::try_from(answer.charged_msat)?;
             if let Some(spent) = self.customers.spent.borrow_mut().get_mut(number) {
                 *spent += charged;

@@ -3,13 +3,14 @@
 //! | module | figures |
 //! |---|---|
 //! | [`throughput`], [`tail`], [`growth`] | the ledger as a library on a PostgreSQL: L1, L2, L4; L3; K1 |
-//! | [`hop`], [`capacity`], [`exporting`] | the gateway with a model that does nothing: G1; G3; G4 |
+//! | [`hop`], [`null_ledger`], [`capacity`], [`exporting`] | the gateway with a model that does nothing: G1; G2; G3; G4 |
 //! | [`paid`] | the platform with a real model: E1 |
 
 pub mod capacity;
 pub mod exporting;
 pub mod growth;
 pub mod hop;
+pub mod null_ledger;
 pub mod paid;
 pub mod tail;
 pub mod throughput;

@@ -25,8 +25,9 @@ mod processes;
 mod relay;
 mod rows;
 mod sink;
+mod unbooked;
 
-use args::{Args, Command, Role};
+use args::{Args, Command, Role, Unbooked};
 use relay::Relay;
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let ended = match command.role {
         Some(Role::Null { dimensions }) => announce::serve(|| Ok(Null::new(dimensions).routes())),
         Some(Role::Relay { model }) => announce::serve(|| Relay::routes(model)),
+        Some(Role::Serve { service: Unbooked::Gateway, config }) => unbooked::serve(&config),
         Some(Role::Markdown { file, out }) => args::REPORT.fill_page(&file, &out),
         None => measure(command.args),
     };

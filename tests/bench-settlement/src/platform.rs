@@ -71,13 +71,22 @@ impl Platform {
 
     /// Starts a further gateway that differs in these keys of its table, on the server's core.
     pub async fn gateway(&self, keys: &[(&str, String)]) -> anyhow::Result<Gateway> {
+        self.gateway_of(&self.binary, keys).await
+    }
+
+    /// The same from another program.
+    pub async fn gateway_of(
+        &self,
+        binary: &AilayerBinary,
+        keys: &[(&str, String)],
+    ) -> anyhow::Result<Gateway> {
         let spec = ServiceSpec::new("gateway")?
             .config_file(self.network.backbone.data_dir.path().join("ailayer.toml"))
             .env(RUNNING_JOBS.0, RUNNING_JOBS.1);
         let spec =
             keys.iter().fold(spec, |spec, (key, value)| spec.env(format!("AILAYER_GATEWAY__{key}"), value));
         let place = DataDir::temporary()?;
-        let process = start_as_server(self.cores, spec.start(&self.binary, &place)).await??;
+        let process = start_as_server(self.cores, spec.start(binary, &place)).await??;
         Ok(Gateway { process, _place: place })
     }
 
