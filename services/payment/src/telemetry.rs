@@ -66,6 +66,23 @@ pub fn held(holds: u64, msat: u64) {
     MSAT.get_or_init(msat_gauge).set(signed(msat), &[]);
 }
 
+/// What is shown when no money is locked: two weeks of blocks. A hold has fewer.
+const NO_DEADLINE: i64 = 2016;
+
+/// Blocks left until the earliest deadline of money that is locked now; negative past it.
+pub fn blocks_left(deadline: Option<u32>, tip: u32) {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    let describe = || {
+        gauge(
+            "ailayer.hold_invoice.blocks_left",
+            "{block}",
+            "Blocks until the earliest claim deadline of money locked now, at most 2016.",
+        )
+    };
+    let left = deadline.map_or(NO_DEADLINE, |deadline| i64::from(deadline).saturating_sub(i64::from(tip)));
+    GAUGE.get_or_init(describe).set(left.min(NO_DEADLINE), &[]);
+}
+
 /// The node's tip.
 pub fn tip(height: u32) {
     static GAUGE: OnceLock<Gauge> = OnceLock::new();

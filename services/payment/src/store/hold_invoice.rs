@@ -32,6 +32,8 @@ pub struct Counts {
     pub accepted: u64,
     /// The money locked to the latter.
     pub held: AmountMsat,
+    /// The earliest claim deadline of the latter.
+    pub nearest_deadline: Option<u32>,
 }
 
 /// Looks an invoice up by its id.
@@ -96,7 +98,8 @@ pub async fn counts(rows: &Rows) -> Result<Counts, StoreError> {
 const COUNTS: &str = "select count(*) filter (where state in ('INTENT', 'OPEN')) as open, \
      count(*) filter (where state in ('ACCEPTED', 'CLAIM_REQUESTED')) as accepted, \
      coalesce(sum(accepted_amount_msat) filter (where state in ('ACCEPTED', 'CLAIM_REQUESTED')), 0)::bigint \
-     as held \
+     as held, \
+     min(claim_deadline_height) filter (where state in ('ACCEPTED', 'CLAIM_REQUESTED')) as deadline \
      from hold_invoice where state in ('INTENT', 'OPEN', 'ACCEPTED', 'CLAIM_REQUESTED', 'RELEASE_REQUESTED')";
 
 /// How an insert ended.
@@ -294,5 +297,10 @@ fn read_counts(found: &PgRow) -> Result<Counts, StoreError> {
     let count = |column| -> Result<u64, StoreError> {
         u64::try_from(row::get::<i64>(found, column)?).map_err(corrupt)
     };
-    Ok(Counts { open: count("open")?, accepted: count("accepted")?, held: row::msat(found, "held")? })
+    Ok(Counts {
+        open: count("open")?,
+        accepted: count("accepted")?,
+        held: row::msat(found, "held")?,
+        nearest_deadline: row::opt_u32(found, "deadline")?,
+    })
 }

@@ -52,5 +52,6 @@ async fn round(app: &App, drained: bool, kept_tip: &mut Option<TipSeen>) -> Resu
     }
     let counts = app.holds.counts().await?;
     telemetry::held(counts.accepted, counts.held.msat());
+    telemetry::blocks_left(counts.nearest_deadline, app.node.status().tip.height);
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use ailayer_client::gateway::JobState;
 use ailayer_client::payment::HoldInvoiceState;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::stage::Stage;
 use crate::stage::endings::Ending;
 use crate::stage::purchase::Deal;
 use crate::stage::services::Service;
+use crate::stage::{http, wait};
 
 const TO_THE_POINT: Duration = Duration::from_secs(30);
 
@@ -29,6 +30,14 @@ async fn money_back_without_the_gateway(stage: &Stage, deal: &Deal) -> anyhow::R
     Ok(())
 }
 
+/// What the payment service tells of the earliest deadline.
+async fn blocks_left(stage: &Stage) -> anyhow::Result<String> {
+    let (_, page) = http::get(stage.process_of(Service::Payment).addresses().admin, "/metrics").await?;
+    let line = page.lines().find(|line| line.starts_with("ailayer_hold_invoice_blocks_left"));
+    let value = line.and_then(|line| line.rsplit(' ').next());
+    Ok(value.context("no such metric")?.to_owned())
+}
+
 /// The payment service gives money back by itself, one block before the node would; not earlier.
 pub async fn the_guard_gives_held_money_back_without_the_gateway(stage: &Stage) -> anyhow::Result<()> {
     let (deal, deadline) = paid_and_dead(stage, "gateway.g4.held").await?;
@@ -37,6 +46,10 @@ pub async fn the_guard_gives_held_money_back_without_the_gateway(stage: &Stage) 
         stage.payment.hold_invoice(deal.invoice_id()).await?.state == HoldInvoiceState::Accepted,
         "the money was given back before the guard's time"
     );
+    wait::until("an operator sees two blocks left", TO_THE_POINT, || async {
+        Ok(blocks_left(stage).await? == "2")
+    })
+    .await?;
     stage.mine(1).await?;
     money_back_without_the_gateway(stage, &deal).await?;
     stage.restart(Service::Gateway).await?;
