@@ -76,7 +76,7 @@ pub async fn enqueue_in_tx(tx: &mut Tx, items: &[NewItem]) -> Result<(), StoreEr
 /// `Unavailable` when the database is.
 pub async fn due(pool: &PgPool, limit: u32) -> Result<Vec<OutboxItem>, StoreError> {
     let due = "select id, kind, key, payload, attempts from outbox item
-        where due_unix_ms <= (extract(epoch from clock_timestamp()) * 1000)::bigint
+        where due_unix_ms <= (select (extract(epoch from clock_timestamp()) * 1000)::bigint)
         and (key = '' or not exists (
             select 1 from outbox earlier where earlier.key = item.key and earlier.position < item.position))
         order by due_unix_ms, position limit $1";

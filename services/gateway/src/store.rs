@@ -64,6 +64,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(10, "account_limits", "../migrations/0010_account_limits.sql"),
     migration!(11, "ledger_checks", "../migrations/0011_ledger_checks.sql"),
     migration!(12, "sealed_results", "../migrations/0012_sealed_results.sql"),
+    migration!(13, "job_writes", "../migrations/0013_job_writes.sql"),
 ];
 
 /// Connects and brings the schema up to date.

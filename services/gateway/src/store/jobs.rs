@@ -164,8 +164,8 @@ pub async fn output(pool: &PgPool, job_id: JobId) -> Result<Option<Vec<u8>>, Sto
 /// Row 12: these closing entries are in the log, each at its index.
 pub async fn store_closing_indices_in_tx(tx: &mut Tx, indices: &[(JobId, u64)]) -> Result<(), StoreError> {
     sqlx::query(
-        "update jobs set closing_leaf_index = new.leaf_index
-         from unnest($1::uuid[], $2::bigint[]) as new (job_id, leaf_index) where jobs.job_id = new.job_id",
+        "insert into job_closings (job_id, leaf_index) select * from unnest($1::uuid[], $2::bigint[])
+         on conflict (job_id) do nothing",
     )
     .bind(indices.iter().map(|(job_id, _)| job_id.uuid()).collect::<Vec<_>>())
     .bind(indices.iter().map(|(_, leaf_index)| to_bigint(*leaf_index)).collect::<Vec<_>>())

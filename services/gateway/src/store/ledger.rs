@@ -23,11 +23,12 @@ pub use batch::{Submission, apply_in_tx, apply_one_in_tx};
 use ailayer_store::{Store, StoreError, Tx};
 
 /// Plans are kept for the life of a connection, and the first is made while the tables are empty: never one that reads them
-/// whole. Compiling a plan would take longer than a batch.
+/// whole, neither here nor where it is looked for what is due. Compiling a plan would take longer than a batch.
 const BEGIN: &str = "begin; set local enable_seqscan = off; set local enable_hashjoin = off;
     set local enable_mergejoin = off; set local jit = off";
 
-/// Begins a transaction that is fit for [`apply_in_tx`]: in another one it works the same, and may be slow.
+/// Begins a transaction that is fit for [`apply_in_tx`], and for whatever else finds its rows by indexes: in another one it works the
+/// same, and may be slow.
 ///
 /// # Errors
 /// `Unavailable` when there is no connection.

@@ -107,7 +107,7 @@ pub async fn known_in_tx(
     rows.iter().map(read).collect()
 }
 
-/// Inserts jobs with their first line of history. Their reservations are applied in the same transaction, each at the time that
+/// Inserts jobs with their first line of history, due when their leases lapse. Their reservations are applied in the same transaction, each at the time that
 /// stands beside the job.
 ///
 /// # Errors
@@ -124,7 +124,7 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[(&NewPrepaidJob, UnixMs)]) -> Resu
             updated_unix_ms, started_unix_ms, accepted_unix_ms, held_amount_msat, wake_unix_ms, rail, account_id,
             key_id, per_call_msat, per_token_msat, lease_owner, lease_until_unix_ms)
          select job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest, input,
-            request_digest, input_tokens, quote, cap, created, created, 'RUNNING', 1, now, now, now, cap, now,
+            request_digest, input_tokens, quote, cap, created, created, 'RUNNING', 1, now, now, now, cap, now + lease,
             'prepaid', account_id, key_id, per_call, per_token, lease_owner, now + lease
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::bytea[],
             $9::bytea[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::uuid[], $15::uuid[],

@@ -21,7 +21,8 @@ macro_rules! job_columns {
          input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms, invoice_expiry_s, state, version,
          updated_unix_ms, bolt11, payment_hash, held_amount_msat, claim_deadline_height, accepted_unix_ms, attempt,
          started_unix_ms, output_digest, receipt, completed_unix_ms, leaf_index, release_reason, closing,
-         closing_leaf_index, erased_unix_ms, rail, account_id, key_id, per_call_msat, per_token_msat, charge_msat,
+         (select closed.leaf_index from job_closings closed where closed.job_id = jobs.job_id) as closing_leaf_index,
+         erased_unix_ms, rail, account_id, key_id, per_call_msat, per_token_msat, charge_msat,
          sealed_to, sealed_digest, appended_unix_ms, acknowledged_unix_ms,
          unix_ms() as now_unix_ms"
     };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::record::JobRecord;
 use super::{corrupt, from_bigint, to_bigint};
-use crate::domain::job::{Job, State, Transition};
+use crate::domain::job::{Job, Rail, State, Transition};
 use crate::domain::release::ReleaseReason;
 
 /// What is stored together with a change of state.
@@ -103,12 +103,13 @@ pub async fn lock_in_tx(tx: &mut Tx, ids: &[JobId]) -> Result<HashMap<JobId, Sta
 
 /// One statement for any number of changes. History is written for those that were changed.
 ///
-/// A job is due at once afterwards, at its expiry while QUOTED, and never again in a terminal state, where nobody drives it and
+/// A job is due at once afterwards (at the end of its lease where its driver goes on by itself), at its expiry while QUOTED, and never again in a terminal state, where nobody drives it and
 /// nothing is kept of its payer. The input of a job that gives money back will never run and goes at once: whoever quotes and cancels must not fill our disk.
 const WRITE: &str = "with
     changed as (
         update jobs set state = new.state, version = new.version, updated_unix_ms = new.updated,
-            wake_unix_ms = new.wake, attempt = new.attempt, held_amount_msat = new.held,
+            wake_unix_ms = case when new.driven then greatest(new.wake, jobs.lease_until_unix_ms) else new.wake end,
+            attempt = new.attempt, held_amount_msat = new.held,
             claim_deadline_height = new.deadline, accepted_unix_ms = new.accepted, started_unix_ms = new.started,
             completed_unix_ms = new.completed, release_reason = new.reason,
             output = coalesce(new.output, jobs.output), output_digest = new.output_digest,
@@ -124,10 +125,10 @@ const WRITE: &str = "with
         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::integer[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
             $15::bytea[], $16::bytea[], $17::text[], $18::bigint[], $19::bigint[], $20::text[], $21::bigint[],
-            $22::bytea[], $23::bigint[], $24::bigint[])
+            $22::bytea[], $23::bigint[], $24::bigint[], $25::boolean[])
             as new (job_id, was_state, was_version, state, version, updated, wake, attempt, held, deadline, accepted,
                 started, completed, reason, output, output_digest, receipt, leaf, taken, closing, charge,
-                sealed_digest, appended, acknowledged)
+                sealed_digest, appended, acknowledged, driven)
         where jobs.job_id = new.job_id and jobs.state = new.was_state and jobs.version = new.was_version
         returning jobs.job_id, jobs.version, jobs.state, jobs.attempt, jobs.release_reason, jobs.updated_unix_ms),
     history as (
@@ -180,10 +181,17 @@ pub async fn write_in_tx(tx: &mut Tx, changes: &[Change<'_>]) -> Result<usize, S
         )
         .bind(optional(|it| it.after.job.seal.and_then(|seal| seal.appended_at).map(ms)))
         .bind(optional(|it| it.after.job.seal.and_then(|seal| seal.acknowledged_at).map(ms)))
+        .bind(changes.iter().map(|it| is_driven(it.after)).collect::<Vec<_>>())
         .fetch_one(&mut **tx)
         .await?;
     let written: i64 = row.try_get(0)?;
     Ok(usize::try_from(written).unwrap_or(usize::MAX))
+}
+
+/// Whether the change is its driver's own, who goes on at once: then the job is due for others when the lease lapses, and those who
+/// look for what is due need not pass over it.
+fn is_driven(after: &JobRecord) -> bool {
+    after.job.rail == Rail::Prepaid && after.job.state == State::Completed
 }
 
 fn wake(job: &Job, now: UnixMs) -> Option<i64> {

@@ -99,7 +99,7 @@ impl Slots {
 }
 
 async fn mend(driver: &Driver) {
-    match leases::mend(driver.jobs.store().pool(), driver.lease).await {
+    match leases::mend(driver.jobs.store(), driver.lease).await {
         Ok(0) => {}
         Ok(jobs) => {
             tracing::warn!(jobs, "the database's clock was put back; jobs do not wait for the old time")
@@ -120,7 +120,7 @@ async fn take(
     if limit == 0 {
         return Vec::new();
     }
-    match leases::take(driver.jobs.store().pool(), owner, driver.lease, lane, limit).await {
+    match leases::take(driver.jobs.store(), owner, driver.lease, lane, limit).await {
         Ok(taken) => {
             database.set_ready();
             taken

@@ -15,7 +15,7 @@ const BATCH: u32 = 500;
 pub async fn run(store: Store, kept_for: Duration, shutdown: Shutdown) {
     let pause = (kept_for / 10).clamp(Duration::from_millis(100), Duration::from_secs(60));
     loop {
-        let full = match retention::erase(store.pool(), kept_for, BATCH).await {
+        let full = match retention::erase(&store, kept_for, BATCH).await {
             Ok(0) => false,
             Ok(jobs) => {
                 telemetry::erased(jobs);

@@ -19,6 +19,8 @@ use crate::telemetry;
 
 /// How often the outbox is looked at when no signal comes.
 const POLL: Duration = Duration::from_millis(500);
+/// How long items are waited for that are logged together with the first: nobody waits for a closing entry.
+const GATHER: Duration = Duration::from_millis(50);
 /// Items taken at once. No two are of one job.
 const BATCH: u32 = 64;
 /// How long the log may take for one entry.
@@ -56,6 +58,10 @@ impl RelayClosings {
                 () = shutdown.cancelled() => return,
                 () = self.signals.work_to_relay() => {}
                 () = tokio::time::sleep(POLL) => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(GATHER) => {}
             }
         }
     }

@@ -17,6 +17,7 @@ mod idempotency;
 mod input;
 mod ledger;
 mod operators;
+mod plans;
 mod prepaid;
 mod receipts;
 mod replicas;

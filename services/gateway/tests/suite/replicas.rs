@@ -90,22 +90,26 @@ async fn a_lease_has_one_owner_at_a_time() {
     sqlx::query(due).execute(pool).await.unwrap();
     let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
     let lease = Duration::from_millis(300);
-    assert_eq!(leases::take(pool, one, lease, Lane::Models, 5).await.unwrap(), [], "a quote needs no model");
-    assert_eq!(leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(), [bought.id()]);
-    assert_eq!(leases::take(pool, two, lease, Lane::Money, 5).await.unwrap(), []);
+    assert_eq!(
+        leases::take(&world.store, one, lease, Lane::Models, 5).await.unwrap(),
+        [],
+        "a quote needs no model"
+    );
+    assert_eq!(leases::take(&world.store, one, lease, Lane::Money, 5).await.unwrap(), [bought.id()]);
+    assert_eq!(leases::take(&world.store, two, lease, Lane::Money, 5).await.unwrap(), []);
     assert_eq!(leases::renew(pool, bought.id(), one, lease).await.unwrap(), Some(1));
     assert_eq!(leases::renew(pool, bought.id(), two, lease).await.unwrap(), None);
     tokio::time::sleep(lease + Duration::from_millis(100)).await;
-    assert_eq!(leases::take(pool, two, lease, Lane::Money, 5).await.unwrap(), [bought.id()]);
+    assert_eq!(leases::take(&world.store, two, lease, Lane::Money, 5).await.unwrap(), [bought.id()]);
     assert_eq!(leases::renew(pool, bought.id(), one, lease).await.unwrap(), None, "it lapsed and was taken");
     // What the former owner still thinks of the job counts for nothing.
     leases::give_back(pool, bought.id(), one, Some((1, Duration::from_secs(60)))).await.unwrap();
     leases::give_back(pool, bought.id(), two, Some((7, Duration::from_secs(60)))).await.unwrap();
     assert_eq!(
-        leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(),
+        leases::take(&world.store, one, lease, Lane::Money, 5).await.unwrap(),
         [bought.id()],
         "the version had passed"
     );
     leases::give_back(pool, bought.id(), one, Some((1, Duration::from_secs(60)))).await.unwrap();
-    assert_eq!(leases::take(pool, one, lease, Lane::Money, 5).await.unwrap(), [], "it rests");
+    assert_eq!(leases::take(&world.store, one, lease, Lane::Money, 5).await.unwrap(), [], "it rests");
 }

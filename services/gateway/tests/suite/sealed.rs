@@ -392,8 +392,7 @@ async fn a_ciphertext_is_erased_after_its_retention() {
     acknowledge(&gateway, &bought, &sealed).await.unwrap();
     world.wait_for(bought.id(), State::Settled).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let erased =
-        ailayer_gateway::store::retention::erase(world.store.pool(), Duration::from_millis(1), 10).await;
+    let erased = ailayer_gateway::store::retention::erase(&world.store, Duration::from_millis(1), 10).await;
     assert!(erased.unwrap() <= 1);
     let refused = gateway.result(bought.key()).await.unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::ResultErased);

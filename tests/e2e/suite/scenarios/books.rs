@@ -55,8 +55,8 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
     })
     .await?;
     wait::until("every closing entry is in the log", PATIENCE, || async {
-        let open =
-            "select count(*) from gateway.jobs where closing is not null and closing_leaf_index is null";
+        let open = "select count(*) from gateway.jobs where closing is not null
+                and not exists (select from gateway.job_closings closed where closed.job_id = jobs.job_id)";
         Ok(stage.count(open).await? == 0)
     })
     .await

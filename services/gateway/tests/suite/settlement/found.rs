@@ -57,7 +57,7 @@ pub async fn read(town: &Town) -> Found {
     let pool = town.world.store.pool();
     let mut found = Found::default();
     let jobs = "select job_id, state, release_reason, price_msat, charge_msat, taken_msat, account_id, request_id, receipt,
-            closing, output is not null, leaf_index is not null, closing_leaf_index is not null,
+            closing, output is not null, leaf_index is not null, exists (select from job_closings closed where closed.job_id = jobs.job_id),
             array(select amount_units from ledger_transactions where subject_id = job_id and kind = 'capture'),
             (select count(*) from ledger_transactions where subject_id = job_id and kind = 'void')
         from jobs";
