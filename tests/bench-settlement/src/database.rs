@@ -15,6 +15,12 @@ const PROBE: Duration = Duration::from_secs(1);
 /// What PostgreSQL writes at a time.
 const BLOCK_BYTES: usize = 8192;
 
+const SERVER_SETTINGS: [&str; 3] = [
+    "alter system set shared_buffers = '512MB'",
+    "alter system set max_wal_size = '8GB'",
+    "alter system set checkpoint_timeout = '15min'",
+];
+
 /// A cluster.
 pub struct Database {
     postgres: Postgres,
@@ -29,6 +35,7 @@ impl Database {
         let programs = toolbox.path_of(Tool::PostgresBin)?;
         let place = DataDir::temporary()?;
         let postgres = start_as_server(cores, Postgres::start_in(&place, &toolbox)).await??;
+        start_as_server(cores, size_as_a_server(&postgres)).await??;
         Ok(Self { postgres, programs })
     }
 
@@ -77,6 +84,17 @@ impl Database {
         }
         Ok(connection.close().await?)
     }
+}
+
+/// Gives a cluster of the development network, which is as small as a laptop's, the memory and the log of a server: with the
+/// defaults a check-point follows the other under load, and every page is written whole behind each. Starts it again.
+pub async fn size_as_a_server(postgres: &Postgres) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&postgres.url("postgres")).await?;
+    for setting in SERVER_SETTINGS {
+        sqlx::raw_sql(setting).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(postgres.restart().await?)
 }
 
 /// How often a second one block can be written over and made durable, one after the other, where the cluster is.

@@ -11,6 +11,7 @@ use ailayer_devnet::{
 use anyhow::Context as _;
 
 use crate::customers::Customers;
+use crate::database::size_as_a_server;
 
 /// Numbers of an embedding, as the real model has.
 pub const DIMENSIONS: u32 = 384;
@@ -65,6 +66,8 @@ impl Platform {
         let (place, toolbox) = (DataDir::temporary()?, Toolbox::discover());
         let start = Network::start(place, &toolbox, &binary, &options, |_| {});
         let network = start_as_server(cores, start).await??;
+        // The services find it again.
+        start_as_server(cores, size_as_a_server(&network.backbone.postgres)).await??;
         let customers = Customers::open(&network, CUSTOMERS).await.context("customers")?;
         Ok(Self { network, null, relay, customers, cores, binary })
     }
