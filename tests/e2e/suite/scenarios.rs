@@ -12,6 +12,7 @@ mod health;
 mod idempotency;
 mod operating;
 mod paying;
+mod payouts;
 mod prepaid;
 mod proof;
 mod sealed;
@@ -62,6 +63,7 @@ pub fn all(sample: &mut Sample) -> Vec<Scenario> {
         prepaid::a_job_without_an_answer_costs_nothing,
         prepaid::a_deposit_that_is_paid_while_the_gateway_is_down,
         operating::from_the_price_to_the_books,
+        payouts::one_is_in_the_log_before_it_leaves,
         health::a_missing_dependency_is_named,
         failures::the_model_server_dies_before_the_money_comes,
         failures::the_model_server_hangs_and_comes_back,
