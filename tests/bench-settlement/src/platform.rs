@@ -19,7 +19,10 @@ pub const DIMENSIONS: u32 = 384;
 const CUSTOMERS: usize = 32;
 /// Jobs at once in a gateway. Arrivals do not wait for each other: what a hiccup of the machine piles up shall be late, not
 /// refused.
-const RUNNING_JOBS: (&str, &str) = ("AILAYER_GATEWAY__MAX_RUNNING_JOBS", "1024");
+const UNBOUNDED: [(&str, &str); 2] = [
+    ("AILAYER_GATEWAY__MAX_RUNNING_JOBS", "1024"),
+    ("AILAYER_GATEWAY__PLATFORM__SERVER__MAX_CONCURRENT_REQUESTS", "4096"),
+];
 /// The database of all services.
 const DATABASE: &str = "ailayer";
 
@@ -60,8 +63,8 @@ impl Platform {
 
         let binary = AilayerBinary::find()?;
         let serving = ("AILAYER_GATEWAY__SERVING__ENDPOINT".to_owned(), format!("http://{model}"));
-        let (key, jobs) = RUNNING_JOBS;
-        let env = vec![serving, (key.to_owned(), jobs.to_owned())];
+        let bounds = UNBOUNDED.map(|(key, bound)| (key.to_owned(), bound.to_owned()));
+        let env = bounds.into_iter().chain([serving]).collect();
         let options = NetworkOptions { env, ..NetworkOptions::default() };
         let (place, toolbox) = (DataDir::temporary()?, Toolbox::discover());
         let start = Network::start(place, &toolbox, &binary, &options, |_| {});
@@ -84,8 +87,8 @@ impl Platform {
         keys: &[(&str, String)],
     ) -> anyhow::Result<Gateway> {
         let spec = ServiceSpec::new("gateway")?
-            .config_file(self.network.backbone.data_dir.path().join("ailayer.toml"))
-            .env(RUNNING_JOBS.0, RUNNING_JOBS.1);
+            .config_file(self.network.backbone.data_dir.path().join("ailayer.toml"));
+        let spec = UNBOUNDED.iter().fold(spec, |spec, (key, bound)| spec.env(*key, *bound));
         let spec =
             keys.iter().fold(spec, |spec, (key, value)| spec.env(format!("AILAYER_GATEWAY__{key}"), value));
         let place = DataDir::temporary()?;
