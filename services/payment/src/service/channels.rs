@@ -62,20 +62,20 @@ impl Channels {
             table::set_channel(&self.rows, id, orphan).await?;
             return Ok(orphan);
         }
-        // Begun by an earlier call, perhaps; what is begun now is begun under the limits of now.
-        if let Some(push) = pushed(id, order) {
-            self.payouts.check(order.push, &order.peer_node_id)?;
-            self.payouts.record(&push).await?;
-        }
+        self.let_out(id, order, stored.new).await?;
         *opening = Some(begin(self.rows.clone(), Arc::clone(&self.node), id, order.clone()).boxed());
         see_to_its_end(&mut opening).await.unwrap_or(Err(ServiceError::Contended))
     }
 
     /// The order, as it is in the rows. A repeat is answered by what it has become, whatever the limits say by now.
     async fn stored(&self, id: RequestId, order: &ChannelOrder) -> Result<StoredOrder, ServiceError> {
-        if let Some(stored) = table::find_order(&self.rows, id).await? {
-            return Ok(stored);
+        match table::find_order(&self.rows, id).await? {
+            Some(stored) => Ok(stored),
+            None => self.insert(id, order).await,
         }
+    }
+
+    async fn insert(&self, id: RequestId, order: &ChannelOrder) -> Result<StoredOrder, ServiceError> {
         if order.push > AmountMsat::ZERO {
             self.payouts.check(order.push, &order.peer_node_id)?;
         }
@@ -85,6 +85,21 @@ impl Channels {
             Inserted::Stored(stored) => Ok(stored),
             Inserted::VelocityExceeded => Err(ServiceError::VelocityExceeded),
         }
+    }
+
+    /// Holds what is about to be given away against the limits, and has it logged. An order that comes to nothing is forgotten, so
+    /// that it takes nothing from the hour; one that an earlier call could not begin counts in the hour in which it leaves.
+    async fn let_out(&self, id: RequestId, order: &ChannelOrder, is_new: bool) -> Result<(), ServiceError> {
+        let Some(push) = pushed(id, order) else { return Ok(()) };
+        if !is_new {
+            table::forget_order(&self.rows, id).await?;
+            self.insert(id, order).await?;
+        }
+        let recorded = self.payouts.record(&push).await;
+        if recorded.is_err() {
+            table::forget_order(&self.rows, id).await?;
+        }
+        recorded
     }
 
     async fn find_orphan(&self, order: &ChannelOrder) -> Result<Option<UserChannelId>, ServiceError> {

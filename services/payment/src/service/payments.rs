@@ -97,11 +97,21 @@ impl Payments {
         }
         let pending = table::find_pending(&self.rows, ROUND_ROWS).await?;
         telemetry::unresolved_payments(pending.iter().filter(|payment| payment.attempts > 0).count());
+        let mut log_is_away = false;
         for payment in pending {
-            if payment.attempts == 0 {
-                self.send(&payment).await?;
-            } else {
-                self.resolve(&payment).await?;
+            let moved = match payment.attempts {
+                // The others would each wait for the log as long as the first.
+                0 if log_is_away => continue,
+                0 => self.send(&payment).await,
+                _ => self.resolve(&payment).await,
+            };
+            match moved {
+                // It stays PENDING, until the log is back or the invoice has expired.
+                Err(error @ ServiceError::NotLogged(_)) => {
+                    tracing::warn!(payment_hash = %payment.payment_hash, %error, "payment waits for the audit log");
+                    log_is_away = true;
+                }
+                moved => moved?,
             }
         }
         Ok(())
@@ -143,11 +153,7 @@ impl Payments {
             amount: payment.amount,
             fee_limit: payment.fee_limit,
         };
-        if let Err(error) = self.payouts.record(&payout).await {
-            // It stays PENDING, until the log is back or the invoice has expired.
-            tracing::warn!(payment_hash = %hash, %error, "payment waits for the audit log");
-            return Ok(());
-        }
+        self.payouts.record(&payout).await?;
         if !table::count_attempt(&self.rows, hash, clock::now_ms()).await? {
             return Ok(());
         }

@@ -215,8 +215,22 @@ fn what_a_channel_gives_away_is_a_payout_too() {
         open(&bench, &pushing(&bench, 5_000)).await.unwrap();
         open(&bench, &pushing(&bench, 0)).await.expect("nothing leaves with this one");
 
+        // An order that an earlier call could not begin counts in the hour in which it leaves, not in that of the call.
+        bench.config.max_payments_per_hour_msat = msat(30_000);
+        bench.restart().await;
+        bench.node.set(|faults| faults.open_fails = true);
+        let late = pushing(&bench, 5_000);
+        assert_reason(open(&bench, &late).await, ErrorReason::Internal);
+        bench.node.set(|faults| faults.open_fails = false);
+        let mut database = bench.database().await;
+        let long_ago =
+            "update payment.channel_order set created_unix_ms = 1 where request_id = $1::text::uuid";
+        sqlx::query(long_ago).bind(&late.request_id).execute(&mut database).await.unwrap();
+        bench.pay(&foreign_invoice(5_000, 600), 10_000).await.unwrap();
+        assert_reason(open(&bench, &late).await, ErrorReason::Overloaded);
+
         // What the node refused has not left.
-        bench.config.max_payments_per_hour_msat = msat(35_000);
+        bench.config.max_payments_per_hour_msat = msat(40_000);
         bench.restart().await;
         let small = pb::OpenChannelRequest { channel_amount_sat: 500, ..pushing(&bench, 10_000) };
         assert_reason(open(&bench, &small).await, ErrorReason::InvalidField);
@@ -265,6 +279,10 @@ fn nothing_leaves_before_the_audit_log_has_it() {
         let opened = bench.api.open_channel(Request::new(order.clone())).await;
         assert_reason(opened, ErrorReason::DependencyUnavailable);
         assert!(bench.node.channels().await.unwrap().is_empty());
+        let mut database = bench.database().await;
+        let left: i64 =
+            sqlx::query_scalar("select count(*) from payment.payout").fetch_one(&mut database).await.unwrap();
+        assert_eq!(left, 0, "what did not leave counts against the hour");
         let bolt11 = foreign_invoice(5_000, 600);
         let pending = bench.pay(&bolt11, 5_000).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
