@@ -12,15 +12,18 @@ use thiserror::Error;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
-use crate::domain::api_key::{Caller, KeyId, Scope, hash};
+use crate::domain::api_key::{AccountLimits, Caller, KeyId, Scope, hash};
 use crate::domain::ledger::CustomerId;
 use crate::domain::rate::Bucket;
+use crate::known;
 use crate::store::{account_limits, api_keys};
 
 /// How long a key that was found is believed: a revocation counts everywhere within that.
 const FRESH: Duration = Duration::from_secs(1);
 /// Keys that are remembered; beyond them the stale ones go.
 const MAX_REMEMBERED: usize = 10_000;
+/// Keys that are read in one statement.
+const READ_TOGETHER: usize = 1_000;
 /// The longest header that is looked at.
 const MAX_HEADER_BYTES: usize = 256;
 const SCHEME: &str = "Bearer ";
@@ -72,9 +75,20 @@ pub struct Access {
 
 #[derive(Default)]
 struct Shared {
-    found: HashMap<Digest, (Instant, Caller)>,
+    /// By the hash of the key.
+    found: HashMap<Digest, Found>,
+    /// How often something was forgotten: what was being read meanwhile is not remembered.
+    forgotten: u64,
     /// Of keys and accounts, by id.
     buckets: HashMap<Uuid, Buckets>,
+}
+
+/// A key as [`known::Known`] would remember it, one of many that are read again together.
+struct Found {
+    /// Before it was read.
+    at: Instant,
+    caller: Caller,
+    used: bool,
 }
 
 /// Requests and tokens a minute; none for no limit.
@@ -109,33 +123,70 @@ impl Access {
 
     /// Forgets what was remembered of a key, so that a revocation counts here at once.
     pub fn forget(&self, id: KeyId) {
-        self.shared.lock().found.retain(|_, (_, caller)| caller.key_id != id);
+        self.shared.lock().forget(|caller| caller.key_id == id);
     }
 
     /// Forgets what was remembered of an account, so that other limits count here at once.
     pub fn forget_account(&self, id: CustomerId) {
-        self.shared.lock().found.retain(|_, (_, caller)| caller.account != id);
+        self.shared.lock().forget(|caller| caller.account == id);
+    }
+
+    /// Reads ahead of need what is remembered of those who called lately.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let is_due = |found: &Found| found.used && known::is_due(found.at, FRESH);
+        let due: Vec<Digest> = {
+            let shared = self.shared.lock();
+            shared.found.iter().filter(|(_, found)| is_due(found)).map(|(hash, _)| *hash).collect()
+        };
+        for hashes in due.chunks(READ_TOGETHER) {
+            let (at, forgotten) = (Instant::now(), self.shared.lock().forgotten);
+            let mut callers = self.read(hashes).await?;
+            let mut shared = self.shared.lock();
+            if shared.forgotten != forgotten {
+                continue;
+            }
+            for hash in hashes {
+                match callers.remove(hash) {
+                    Some(caller) => shared.remember(*hash, Found { at, caller, used: false }),
+                    None => drop(shared.found.remove(hash)),
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn look_up(&self, text: &str) -> Result<Caller, AccessError> {
         let key_hash = hash(text);
-        if let Some((at, caller)) = self.shared.lock().found.get(&key_hash)
-            && at.elapsed() < FRESH
-        {
-            return Ok(caller.clone());
-        }
-        let found = api_keys::by_hash(self.store.pool(), &key_hash).await?;
-        let mut caller = found.filter(api_keys::KeyRecord::is_good).ok_or(AccessError::Invalid)?.caller;
-        let limits = account_limits::of(self.store.pool(), caller.account).await?;
-        caller.account_limits = limits.map(|record| record.limits).unwrap_or_default();
+        let (at, forgotten) = {
+            let mut shared = self.shared.lock();
+            if let Some(found) = shared.found.get_mut(&key_hash).filter(|found| found.at.elapsed() < FRESH) {
+                found.used = true;
+                return Ok(found.caller.clone());
+            }
+            (Instant::now(), shared.forgotten)
+        };
+        let caller = self.read(&[key_hash]).await?.remove(&key_hash).ok_or(AccessError::Invalid)?;
         let mut shared = self.shared.lock();
-        if shared.found.len() >= MAX_REMEMBERED {
-            shared.found.retain(|_, (at, _)| at.elapsed() < FRESH);
-        }
-        if shared.found.len() < MAX_REMEMBERED {
-            shared.found.insert(key_hash, (Instant::now(), caller.clone()));
+        if shared.forgotten == forgotten {
+            shared.remember(key_hash, Found { at, caller: caller.clone(), used: true });
         }
         Ok(caller)
+    }
+
+    /// The callers behind those of the keys that are good, with their accounts' limits.
+    async fn read(&self, hashes: &[Digest]) -> Result<HashMap<Digest, Caller>, StoreError> {
+        let pool = self.store.pool();
+        let mut keys = api_keys::by_hashes(pool, hashes).await?;
+        keys.retain(|(_, key)| key.is_good());
+        let accounts: Vec<CustomerId> = keys.iter().map(|(_, key)| key.caller.account).collect();
+        let limits = account_limits::of_all(pool, &accounts).await?;
+        let limits: HashMap<CustomerId, AccountLimits> =
+            limits.into_iter().map(|record| (record.account, record.limits)).collect();
+        let with_limits = |(hash, key): (Digest, api_keys::KeyRecord)| {
+            let account_limits = limits.get(&key.caller.account).copied().unwrap_or_default();
+            (hash, Caller { account_limits, ..key.caller })
+        };
+        Ok(keys.into_iter().map(with_limits).collect())
     }
 
     fn spend(&self, caller: &Caller, what: &'static str, count: u64) -> Result<(), AccessError> {
@@ -170,6 +221,22 @@ impl Access {
         let bucket = if what == "tokens" { &mut buckets.tokens } else { &mut buckets.requests };
         let spent = bucket.as_mut().map_or(Ok(()), |bucket| bucket.take(count, now));
         spent.map_err(|retry_after| AccessError::Rate { whose, what, retry_after })
+    }
+}
+
+impl Shared {
+    fn remember(&mut self, hash: Digest, found: Found) {
+        if self.found.len() >= MAX_REMEMBERED {
+            self.found.retain(|_, found| found.at.elapsed() < FRESH);
+        }
+        if self.found.len() < MAX_REMEMBERED {
+            self.found.insert(hash, found);
+        }
+    }
+
+    fn forget(&mut self, is_it: impl Fn(&Caller) -> bool) {
+        self.found.retain(|_, found| !is_it(&found.caller));
+        self.forgotten = self.forgotten.wrapping_add(1);
     }
 }
 

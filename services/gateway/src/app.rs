@@ -38,8 +38,8 @@ use crate::rpc::{Accounts, Admin, Gateway};
 use crate::secrets::{self, SecretError};
 use crate::signals::Signals;
 use crate::store;
-use crate::store::clock::Clock;
 use crate::tasks::follow_payments::FollowPayments;
+use crate::tasks::refresh_known::RefreshKnown;
 use crate::tasks::relay_closings::RelayClosings;
 use crate::tasks::write_ledger::{LedgerHandle, LedgerWriter, WriterLimits};
 use crate::tasks::{claim_deposits, drive_jobs, erase_results, expire_reservations, watch_dependencies};
@@ -146,7 +146,7 @@ impl App {
             crash_points.clone(),
             Arc::clone(&books),
         );
-        let clock = Clock::new(store.pool().clone());
+        let clock = jobs.clock().clone();
         let prices = Prices::new(store.clone(), settings.quotes.prices.clone());
         let brakes = Brakes::new(store.clone());
         let access = Access::new(store.clone());
@@ -254,6 +254,14 @@ impl App {
             signals: self.gateway.signals.clone(),
             crash_points: self.settings.crash_points.clone(),
         };
+        let refresh = RefreshKnown {
+            access: self.gateway.access.clone(),
+            brakes: self.gateway.brakes.clone(),
+            prices: self.gateway.prepaid.prices.clone(),
+            models: self.gateway.prepaid.models.clone(),
+            clock: self.driver.clock.clone(),
+        };
+        let clock = self.driver.clock.clone();
         let (store, kept_for) = (self.gateway.jobs.store().clone(), self.settings.result_retention);
         let database = health.component("database");
         let drive = drive_jobs::run(self.driver, self.settings.max_running_jobs, database, shutdown.clone());
@@ -264,9 +272,10 @@ impl App {
         tasks.spawn("claim_deposits", claim);
         tasks.spawn("follow_payments", follow.run(shutdown.clone()));
         tasks.spawn("drive_jobs", drive);
+        tasks.spawn("refresh_known", refresh.run(shutdown.clone()));
         tasks.spawn("relay_closings", relay.run(shutdown.clone()));
         tasks.spawn("write_ledger", self.ledger_writer.run(shutdown.clone()));
-        let expire = expire_reservations::run(store.clone(), self.ledger, shutdown.clone());
+        let expire = expire_reservations::run(store.clone(), clock, self.ledger, shutdown.clone());
         tasks.spawn("expire_reservations", expire);
         tasks.spawn("erase_results", erase_results::run(store, kept_for, shutdown));
         tasks.spawn("watch_dependencies", watch);

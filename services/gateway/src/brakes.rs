@@ -1,14 +1,14 @@
 //! Which brakes are on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ailayer_platform::error::{ErrorReason, Failure};
 use ailayer_store::{Store, StoreError};
 use thiserror::Error;
-use tokio::sync::Mutex;
 
 use crate::domain::brake::Brake;
+use crate::known::Known;
 use crate::store::brakes::{self, BrakeRecord};
 
 /// How long what was read is believed: a brake works everywhere within that.
@@ -39,34 +39,30 @@ impl From<BrakeError> for Failure {
 #[derive(Clone, Debug)]
 pub struct Brakes {
     store: Store,
-    known: Arc<Mutex<Known>>,
+    /// Those that are on.
+    engaged: Known<Arc<[Brake]>>,
 }
-
-/// Those that are on, and when that was read.
-type Known = Option<(Instant, Vec<Brake>)>;
 
 impl Brakes {
     /// Those in `store`.
     pub fn new(store: Store) -> Self {
-        Self { store, known: Arc::default() }
+        Self { store, engaged: Known::new(FRESH) }
     }
 
     /// An error if the brake is on.
     pub async fn check(&self, brake: Brake) -> Result<(), BrakeError> {
-        let mut known = self.known.lock().await;
-        let fresh = known.as_ref().filter(|(at, _)| at.elapsed() < FRESH);
-        let engaged = match fresh {
-            Some((_, engaged)) => engaged.contains(&brake),
-            None => {
-                let records = brakes::all(self.store.pool()).await?;
-                let on: Vec<Brake> =
-                    records.into_iter().filter(|record| record.engaged).map(|record| record.brake).collect();
-                let engaged = on.contains(&brake);
-                *known = Some((Instant::now(), on));
-                engaged
-            }
-        };
-        if engaged { Err(BrakeError::Engaged(brake)) } else { Ok(()) }
+        let engaged = self.engaged.get(async || self.read().await).await?;
+        if engaged.contains(&brake) { Err(BrakeError::Engaged(brake)) } else { Ok(()) }
+    }
+
+    /// Reads them ahead of need.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.engaged.refresh(async || self.read().await).await
+    }
+
+    async fn read(&self) -> Result<Arc<[Brake]>, StoreError> {
+        let records = brakes::all(self.store.pool()).await?;
+        Ok(records.into_iter().filter(|record| record.engaged).map(|record| record.brake).collect())
     }
 
     /// How all of them stand, by name.
@@ -96,7 +92,7 @@ impl Brakes {
         operator: &str,
     ) -> Result<BrakeRecord, StoreError> {
         let record = brakes::set(self.store.pool(), brake, engaged, note, operator).await?;
-        *self.known.lock().await = None;
+        self.engaged.forget();
         tracing::warn!(%brake, engaged, note, operator, "a brake was changed");
         Ok(record)
     }

@@ -12,3 +12,4 @@ pub mod price;
 pub mod rate;
 pub mod release;
 pub mod statements;
+pub mod steady;

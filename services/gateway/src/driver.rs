@@ -227,7 +227,7 @@ impl Driver {
         }
         match record.job.state {
             State::Quoted => Ok(Next::Rest(Duration::from_millis(
-                record.job.expiry.0.saturating_sub(record.now.0).saturating_add(1),
+                record.job.expiry.0.saturating_sub(self.jobs.time_for(record).0).saturating_add(1),
             ))),
             State::Held | State::Running => self.run(record).await,
             State::Completed => self.deliver(record).await,

@@ -11,7 +11,7 @@ mod rows;
 
 use std::sync::Arc;
 
-use ailayer_primitives::JobId;
+use ailayer_primitives::{JobId, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_store::{Store, StoreError, Tx, outbox};
 use thiserror::Error;
@@ -26,6 +26,7 @@ use crate::domain::ledger::sale::SaleError;
 use crate::domain::ledger::{Operation, OperationError, Refusal, Stripe, Verdict};
 use crate::ports::Books;
 use crate::signals::Signals;
+use crate::store::clock::Clock;
 use crate::store::suspense::{self, Source};
 use crate::store::transitions::{self, Facts};
 use crate::store::{JobRecord, jobs, ledger, spending};
@@ -86,6 +87,7 @@ pub struct Jobs {
     signals: Signals,
     crash_points: CrashPoints,
     books: Arc<dyn Books>,
+    clock: Clock,
 }
 
 impl Jobs {
@@ -98,7 +100,8 @@ impl Jobs {
         crash_points: CrashPoints,
         books: Arc<dyn Books>,
     ) -> Self {
-        Self { store, keys, rules, signals, crash_points, books }
+        let clock = Clock::new(store.pool().clone());
+        Self { store, keys, rules, signals, crash_points, books, clock }
     }
 
     /// The database.
@@ -111,9 +114,27 @@ impl Jobs {
         &self.rules
     }
 
+    /// Tells the time of what is written down.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// What the rules look at, for a job as it was read.
     pub fn context(&self, record: &JobRecord, tip_height: Option<u32>) -> Context {
-        Context { now: record.now, tip_height, rules: self.rules }
+        Context { now: self.time_for(record), tip_height, rules: self.rules }
+    }
+
+    /// What time it was for a job when it was read: by the database's clock, unless that has jumped ahead since the time that the
+    /// job's present limit counts from.
+    pub fn time_for(&self, record: &JobRecord) -> UnixMs {
+        let job = &record.job;
+        let counts_from = match job.state {
+            State::Quoted => Some(record.created_at),
+            State::Held | State::Running => job.hold.map(|hold| hold.accepted_at),
+            State::Completed => job.seal.and_then(|seal| seal.appended_at).or(job.completed_at),
+            _ => None,
+        };
+        self.clock.time_for(record.now, counts_from.unwrap_or(record.updated_at))
     }
 
     /// Applies an input. Durable and announced when this returns.

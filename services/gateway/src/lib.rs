@@ -17,6 +17,7 @@ pub mod domain;
 pub mod driver;
 pub mod error;
 pub mod jobs;
+pub mod known;
 pub mod models;
 pub mod operators;
 pub mod ports;

@@ -2,12 +2,12 @@
 //! meanwhile is noticed when the answer names another digest.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ailayer_client::CallError;
 use ailayer_client::serving::Model;
-use tokio::sync::Mutex;
 
+use crate::known::Known;
 use crate::ports::Serving;
 
 /// How long the list is believed.
@@ -17,21 +17,18 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Models {
     serving: Arc<dyn Serving>,
-    known: Arc<Mutex<Known>>,
+    loaded: Known<Arc<Vec<Model>>>,
 }
-
-/// What is loaded, and when that was asked.
-type Known = Option<(Instant, Arc<Vec<Model>>)>;
 
 impl Models {
     /// Asks `serving`.
     pub fn new(serving: Arc<dyn Serving>) -> Self {
-        Self { serving, known: Arc::default() }
+        Self { serving, loaded: Known::new(FRESH) }
     }
 
     /// The model of that name and version; the newest where none is named. None if it is not loaded.
     pub async fn find(&self, name: &str, version: &str) -> Result<Option<Model>, CallError> {
-        let models = self.list().await?;
+        let models = self.loaded.get(async || self.read().await).await?;
         let mut named = models.iter().filter(|model| model.name == name);
         let found = match version {
             "" => named.max_by_key(|model| model.version.parse::<u64>().unwrap_or(0)),
@@ -40,22 +37,13 @@ impl Models {
         Ok(found.cloned())
     }
 
-    /// Forgets the list: something it said was not so.
-    pub async fn forget(&self) {
-        *self.known.lock().await = None;
+    /// Asks ahead of need.
+    pub async fn refresh(&self) -> Result<(), CallError> {
+        self.loaded.refresh(async || self.read().await).await
     }
 
-    /// One caller asks, the others wait for the same answer.
-    async fn list(&self) -> Result<Arc<Vec<Model>>, CallError> {
-        let mut known = self.known.lock().await;
-        if let Some((at, models)) = &*known
-            && at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(models));
-        }
-        let models = Arc::new(self.serving.list_models().await?);
-        *known = Some((Instant::now(), Arc::clone(&models)));
-        Ok(models)
+    async fn read(&self) -> Result<Arc<Vec<Model>>, CallError> {
+        Ok(Arc::new(self.serving.list_models().await?))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ailayer_store::{Store, StoreError};
-use tokio::sync::Mutex;
 
 use crate::domain::price::Price;
+use crate::known::Known;
 use crate::store::prices;
 
 /// How long what was read is believed: a new price counts everywhere within that.
@@ -27,15 +27,13 @@ pub struct InForce {
 pub struct Prices {
     store: Store,
     configured: Arc<HashMap<String, Price>>,
-    known: Arc<Mutex<Option<(Instant, Known)>>>,
+    in_force: Known<Arc<BTreeMap<String, InForce>>>,
 }
-
-type Known = Arc<BTreeMap<String, InForce>>;
 
 impl Prices {
     /// Those of the configuration, and those in `store`.
     pub fn new(store: Store, configured: HashMap<String, Price>) -> Self {
-        Self { store, configured: Arc::new(configured), known: Arc::default() }
+        Self { store, configured: Arc::new(configured), in_force: Known::new(FRESH) }
     }
 
     /// The price of a model; none if it is not for sale.
@@ -44,34 +42,35 @@ impl Prices {
     }
 
     /// All of them.
-    pub async fn all(&self) -> Result<Known, StoreError> {
-        let mut known = self.known.lock().await;
-        if let Some((at, prices)) = &*known
-            && at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(prices));
-        }
+    pub async fn all(&self) -> Result<Arc<BTreeMap<String, InForce>>, StoreError> {
+        self.in_force.get(async || self.read().await).await
+    }
+
+    /// Reads them ahead of need.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.in_force.refresh(async || self.read().await).await
+    }
+
+    async fn read(&self) -> Result<Arc<BTreeMap<String, InForce>>, StoreError> {
         let configured = self.configured.iter();
         let mut all: BTreeMap<String, InForce> =
             configured.map(|(model, price)| (model.clone(), InForce { price: *price, set: false })).collect();
         let set = prices::all(self.store.pool()).await?;
         all.extend(set.into_iter().map(|(model, price)| (model, InForce { price, set: true })));
-        let all = Arc::new(all);
-        *known = Some((Instant::now(), Arc::clone(&all)));
-        Ok(all)
+        Ok(Arc::new(all))
     }
 
     /// Sets a price. Durable when this returns, and in force here at once.
     pub async fn set(&self, model: &str, price: &Price) -> Result<(), StoreError> {
         prices::set(self.store.pool(), model, price).await?;
-        *self.known.lock().await = None;
+        self.in_force.forget();
         Ok(())
     }
 
     /// Forgets a price that was set. Durable when this returns, and in force here at once.
     pub async fn remove(&self, model: &str) -> Result<(), StoreError> {
         prices::remove(self.store.pool(), model).await?;
-        *self.known.lock().await = None;
+        self.in_force.forget();
         Ok(())
     }
 }

@@ -65,6 +65,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(11, "ledger_checks", "../migrations/0011_ledger_checks.sql"),
     migration!(12, "sealed_results", "../migrations/0012_sealed_results.sql"),
     migration!(13, "job_writes", "../migrations/0013_job_writes.sql"),
+    migration!(14, "guards", "../migrations/0014_guards.sql"),
 ];
 
 /// Connects and brings the schema up to date.

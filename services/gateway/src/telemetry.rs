@@ -63,6 +63,14 @@ static LEDGER_FAILED: LazyLock<Counter> = LazyLock::new(|| {
     )
 });
 
+static CLOCK_AHEAD: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge(
+        "ailayer.gateway.clock.ahead",
+        "s",
+        "How far the database's clock is ahead of what is believed of it.",
+    )
+});
+
 /// A coalesced commit is durable.
 pub fn ledger_batch(operations: usize, duration: Duration) {
     LEDGER_BATCH.record(f64::from(u32::try_from(operations).unwrap_or(u32::MAX)), &[]);
@@ -135,7 +143,7 @@ pub fn job_changed(record: &JobRecord, transition: &Transition) {
             tracing::error!(%job_id, %state, price_msat = record.job.price.msat(), "job was served and not paid");
         }
         _ => {
-            tracing::info!(%job_id, %state, from = %transition.from, attempt = record.job.attempt, "job moved")
+            tracing::debug!(%job_id, %state, from = %transition.from, attempt = record.job.attempt, "job moved")
         }
     }
     if let Some(hold) = record.job.hold.filter(|_| state.is_terminal()) {
@@ -159,6 +167,19 @@ pub fn late_money(job_id: JobId, amount: AmountMsat) {
 /// A step of a job failed and will be tried again.
 pub fn step_failed(job_id: JobId, step: &'static str, error: &dyn std::error::Error) {
     tracing::warn!(%job_id, step, error = %error, "step failed, will be repeated");
+}
+
+/// The database's clock was looked at.
+pub fn clock_ahead(before: Duration, ahead: Duration) {
+    CLOCK_AHEAD.set(i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX), &[]);
+    if before.is_zero() && !ahead.is_zero() {
+        tracing::error!(
+            ahead_s = ahead.as_secs(),
+            "the database's clock has jumped ahead; it is followed slowly"
+        );
+    } else if !before.is_zero() && ahead.is_zero() {
+        tracing::warn!(was_ahead_s = before.as_secs(), "the database's clock is believed again");
+    }
 }
 
 /// Money came that is nobody's yet.

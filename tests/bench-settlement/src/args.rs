@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 /// `settlement.json`, and the page's markers.
 pub const REPORT: Report = Report {
     name: "settlement",
-    order: &["L1", "L1b", "L2", "L2b", "L3", "L4", "K1", "G1a", "G1b", "G2", "G3", "G4", "E1"],
+    order: &["L1", "L1b", "L2", "L2b", "L3", "L4", "K1", "G1a", "G1b", "G2", "G3", "G3b", "G4", "E1"],
 };
 
 /// Accounts, by the definitions.
@@ -31,6 +31,7 @@ Figures (docs/reference/settlement-benchmarks.md has the definitions):
   G1b  the same, p99                                                                     <= 2.0
   G2   the same with a ledger and a log that do nothing, at 70 % load: p99 added, ms     <= 1
   G3   as G1, 32 in flight: calls/s through the gateway / through a bare hop          >= 0.80
+  G3b  the same / through the gateway with a ledger and a log that do nothing            reported
   G4   the gateway's core time of a call with export of traces and metrics / without     <= 1.05
   E1   128 tokens, 8 in flight: paid texts/s / unpaid                                    >= 0.95
 
@@ -136,6 +137,8 @@ pub enum Id {
     G1b,
     G2,
     G3,
+    #[value(name = "G3b")]
+    G3b,
     G4,
     E1,
 }
@@ -155,6 +158,7 @@ impl Id {
             Self::G1b => "G1b",
             Self::G2 => "G2",
             Self::G3 => "G3",
+            Self::G3b => "G3b",
             Self::G4 => "G4",
             Self::E1 => "E1",
         }

@@ -16,7 +16,7 @@ use crate::experiments::{Ground, capacity, exporting, growth, hop, null_ledger, 
 use crate::platform::Platform;
 
 const OF_THE_LEDGER: [Id; 7] = [Id::L1, Id::L1b, Id::L2, Id::L2b, Id::L3, Id::L4, Id::K1];
-const OF_THE_PLATFORM: [Id; 6] = [Id::G1a, Id::G1b, Id::G2, Id::G3, Id::G4, Id::E1];
+const OF_THE_PLATFORM: [Id; 7] = [Id::G1a, Id::G1b, Id::G2, Id::G3, Id::G3b, Id::G4, Id::E1];
 
 /// Measures what the arguments name and writes the figures; answers the table.
 pub async fn run(args: Args) -> anyhow::Result<String> {
@@ -74,9 +74,9 @@ async fn of_the_platform(args: &Args, pace: &Pace, cores: Option<Cores>) -> anyh
         tell("\nG2 ");
         figures.push(null_ledger::measure(&platform, pace).await.context("G2")?);
     }
-    if args.wants(&[Id::G3]) {
+    if args.wants(&[Id::G3, Id::G3b]) {
         tell("\nG3 ");
-        figures.push(capacity::measure(&platform, pace).await.context("G3")?);
+        figures.extend(capacity::measure(&platform, pace).await.context("G3")?);
     }
     if args.wants(&[Id::G4]) {
         tell("\nG4 ");

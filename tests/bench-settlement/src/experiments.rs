@@ -15,6 +15,8 @@ pub mod paid;
 pub mod tail;
 pub mod throughput;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ailayer_bench::args::Pace;
@@ -22,6 +24,8 @@ use ailayer_bench::client::Client;
 use ailayer_bench::generator::closed_loop;
 use ailayer_bench::null::MODEL;
 use ailayer_bench::run::{Done, Window, rate};
+use ailayer_bench::schedule::poisson;
+use ailayer_bench::statistics::median;
 use anyhow::ensure;
 
 use crate::customers::Shop;
@@ -58,6 +62,50 @@ async fn ask(model: &Client, call: usize, since: Instant) -> anyhow::Result<Done
     let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
     ensure!(is_null_answer(&answer.values), "another answer than the model's");
     Ok(answer.since(since))
+}
+
+/// Arrivals by chance at a share of what a shop takes at most. That is looked at anew before every round, because a machine's speed
+/// may halve within a minute: what was half of the load a minute ago may be more than all of it. All arms of a round get the same.
+struct Arrivals<'a> {
+    of: &'a Shop<'a>,
+    share: f64,
+    seed: u64,
+    length: Duration,
+    arms: usize,
+    rounds: RefCell<Rounds>,
+}
+
+#[derive(Default)]
+struct Rounds {
+    runs: usize,
+    trace: Rc<[Duration]>,
+    at_most: Vec<f64>,
+}
+
+impl<'a> Arrivals<'a> {
+    /// For rounds of so many arms.
+    fn new(of: &'a Shop<'a>, share: f64, seed: u64, pace: &Pace, arms: usize) -> Self {
+        Self { of, share, seed, length: pace.warm_up + pace.arm, arms, rounds: RefCell::default() }
+    }
+
+    /// The arrivals of the next arm.
+    async fn next(&self) -> anyhow::Result<Rc<[Duration]>> {
+        let is_first = self.rounds.borrow().runs.is_multiple_of(self.arms);
+        if is_first {
+            let at_most = most(self.of).await?;
+            let mut rounds = self.rounds.borrow_mut();
+            rounds.trace = poisson(self.seed, at_most * self.share, self.length).into();
+            rounds.at_most.push(at_most);
+        }
+        let mut rounds = self.rounds.borrow_mut();
+        rounds.runs = rounds.runs.saturating_add(1);
+        Ok(Rc::clone(&rounds.trace))
+    }
+
+    /// Calls a second that the shop took at most, the median of the rounds.
+    fn at_most(&self) -> f64 {
+        median(&self.rounds.borrow().at_most)
+    }
 }
 
 /// The gateway and the bare hop, each with its customers.

@@ -149,6 +149,6 @@ pub fn is_null_answer(values: &[f32]) -> bool {
     usize::try_from(DIMENSIONS) == Ok(values.len()) && values.first() == Some(&1.0)
 }
 
-fn id(process: &Process) -> anyhow::Result<u32> {
+pub fn id(process: &Process) -> anyhow::Result<u32> {
     process.pid().with_context(|| format!("{} has ended", process.name()))
 }

@@ -117,7 +117,7 @@ impl Driver {
     fn time_left(&self, running: &JobRecord) -> Duration {
         let held_at = running.job.hold.map_or(UnixMs(0), |hold| hold.accepted_at);
         let ends_at = held_at.0.saturating_add(self.jobs.rules().run_limit_ms);
-        Duration::from_millis(ends_at.saturating_sub(running.now.0))
+        Duration::from_millis(ends_at.saturating_sub(self.jobs.time_for(running).0))
     }
 
     /// Row 6: answer (or ciphertext), usage, price and the exact bytes of the receipt, once and for ever.

@@ -23,7 +23,7 @@ impl Driver {
         match (record.job.acknowledge_until(&context), record.leaf_index) {
             // The buyer's turn. An acknowledgement makes the job due at once.
             (Some(until), _) => {
-                let rest = until.0.saturating_sub(record.now.0).saturating_add(1);
+                let rest = until.0.saturating_sub(context.now.0).saturating_add(1);
                 Ok(Next::Rest(Duration::from_millis(rest)))
             }
             (None, Some(leaf_index)) => self.authorise(record, leaf_index).await,
@@ -71,9 +71,10 @@ impl Driver {
     }
 
     fn append_time_left(&self, record: &JobRecord) -> Duration {
-        let completed_at = record.job.completed_at.unwrap_or(record.now);
+        let now = self.jobs.time_for(record);
+        let completed_at = record.job.completed_at.unwrap_or(now);
         let ends_at = completed_at.0.saturating_add(self.jobs.rules().append_timeout_ms);
-        Duration::from_millis(ends_at.saturating_sub(record.now.0))
+        Duration::from_millis(ends_at.saturating_sub(now.0))
     }
 
     async fn not_appended(&self, record: &JobRecord, error: &LogError) -> Result<Next, StepError> {

@@ -1,6 +1,7 @@
 //! Rows of jobs that change in the commits of the ledger's writer: prepaid jobs begin, go on and end in them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ailayer_primitives::{AmountMsat, JobId, RequestId, UnixMs};
 use ailayer_store::{StoreError, Tx};
@@ -12,10 +13,10 @@ use super::plan::Plan;
 use crate::domain::api_key::{KeyId, SpendLimit, Spent};
 use crate::domain::ledger::{CustomerId, Posted};
 use crate::store::account_limits::{self, LimitsRecord};
-use crate::store::api_keys::{self, KeyRecord};
+use crate::store::api_keys::{self, SpendingKey};
 use crate::store::prepaid::{NewPrepaidJob, insert_in_tx, known_in_tx};
 use crate::store::spending::{self, Unused};
-use crate::store::transitions::{self, Change, Standing};
+use crate::store::transitions::{self, Standing};
 use crate::tasks::write_ledger::{Fit, Rider, Riders};
 
 /// About what a row takes besides its texts.
@@ -28,7 +29,15 @@ pub struct JobRow(Kind);
 #[derive(Debug)]
 enum Kind {
     Begin(Box<Begin>),
-    Change(Box<Plan>),
+    Change(Box<Change>),
+}
+
+/// A change that was decided on a row as it was read, without a lock.
+#[derive(Debug)]
+struct Change {
+    plan: Plan,
+    /// Whether what the job has not used counts against a limit: found with the locks.
+    is_limited: AtomicBool,
 }
 
 /// A job that begins with its reservation.
@@ -53,15 +62,15 @@ impl JobRow {
 
     /// A change that was decided on a row as it was read, without a lock.
     pub(super) fn change(plan: Plan) -> Self {
-        Self(Kind::Change(Box::new(plan)))
+        Self(Kind::Change(Box::new(Change { plan, is_limited: AtomicBool::new(false) })))
     }
 
     fn as_begin(&self) -> Option<&Begin> {
         if let Kind::Begin(begin) = &self.0 { Some(begin) } else { None }
     }
 
-    fn as_change(&self) -> Option<&Plan> {
-        if let Kind::Change(plan) = &self.0 { Some(plan) } else { None }
+    fn as_change(&self) -> Option<&Change> {
+        if let Kind::Change(change) = &self.0 { Some(change) } else { None }
     }
 }
 
@@ -69,7 +78,7 @@ impl Rider for JobRow {
     fn bytes(&self) -> usize {
         let texts = match &self.0 {
             Kind::Begin(begin) => begin.new.input.len().saturating_add(begin.new.quote.len()),
-            Kind::Change(plan) => plan.bytes(),
+            Kind::Change(change) => change.plan.bytes(),
         };
         texts.saturating_add(BYTES_OF_A_ROW)
     }
@@ -86,8 +95,8 @@ impl Riders for JobRows {
     /// A change fits if its row is as it was decided on. A job may begin if its request has made none, also not in this batch,
     /// its key is good, and key and account may spend the cap.
     ///
-    /// Locked are jobs, then keys, then the limits of accounts, each in the order of their ids; the ledger's accounts come behind,
-    /// as in every transaction.
+    /// Locked are jobs, then the keys and then the accounts whose spending is limited, each in the order of their ids; the ledger's
+    /// accounts come behind, as in every transaction.
     async fn lock_in_tx(&self, tx: &mut Tx, rows: &[&JobRow]) -> Result<Vec<Fit>, StoreError> {
         let mut locked = Locked::of(tx, rows).await?;
         Ok(rows.iter().map(|row| locked.fit(row)).collect())
@@ -97,8 +106,8 @@ impl Riders for JobRows {
         let begins = rows.iter().filter_map(|(row, posted)| Some((row.as_begin()?, (*posted)?)));
         let begins: Vec<(&Begin, Posted)> = begins.collect();
         begin_in_tx(tx, &begins).await?;
-        let plans: Vec<&Plan> = rows.iter().filter_map(|(row, _)| row.as_change()).collect();
-        change_in_tx(tx, &plans).await
+        let changes: Vec<&Change> = rows.iter().filter_map(|(row, _)| row.as_change()).collect();
+        change_in_tx(tx, &changes).await
     }
 }
 
@@ -126,18 +135,20 @@ fn spend<Id: Ord>(all: &mut BTreeMap<Id, Spent>, id: Id, before: Option<Spent>, 
     }
 }
 
-async fn change_in_tx(tx: &mut Tx, plans: &[&Plan]) -> Result<(), StoreError> {
-    if plans.is_empty() {
+async fn change_in_tx(tx: &mut Tx, changes: &[&Change]) -> Result<(), StoreError> {
+    if changes.is_empty() {
         return Ok(());
     }
-    let changes: Vec<Change<'_>> = plans.iter().map(|plan| plan.change()).collect();
-    if transitions::write_in_tx(tx, &changes).await? != changes.len() {
+    let plans: Vec<&Plan> = changes.iter().map(|change| &change.plan).collect();
+    let rows: Vec<transitions::Change<'_>> = plans.iter().map(|plan| plan.change()).collect();
+    if transitions::write_in_tx(tx, &rows).await? != rows.len() {
         // Under the rows' locks it cannot happen; whoever made it happen must not be believed.
         return Err(StoreError::Corrupt("jobs changed while they were locked".to_owned()));
     }
-    enqueue_closings_in_tx(tx, plans).await?;
+    enqueue_closings_in_tx(tx, &plans).await?;
     // Behind what beginning jobs have added: either order gives the same sum.
-    let unused: Vec<Unused> = plans.iter().filter_map(|plan| plan.unused).collect();
+    let limited = changes.iter().filter(|change| change.is_limited.load(Ordering::Relaxed));
+    let unused: Vec<Unused> = limited.filter_map(|change| change.plan.unused).collect();
     spending::give_back_in_tx(tx, &unused).await
 }
 
@@ -152,7 +163,7 @@ struct Locked {
 impl Locked {
     async fn of(tx: &mut Tx, rows: &[&JobRow]) -> Result<Self, StoreError> {
         let changed: Vec<JobId> =
-            rows.iter().filter_map(|row| row.as_change()).map(|plan| plan.before.job_id).collect();
+            rows.iter().filter_map(|row| row.as_change()).map(|change| change.plan.before.job_id).collect();
         let standing = match changed.is_empty() {
             true => HashMap::new(),
             false => transitions::lock_in_tx(tx, &changed).await?,
@@ -164,22 +175,25 @@ impl Locked {
             true => BTreeSet::new(),
             false => known_in_tx(tx, &requests).await?.into_iter().collect(),
         };
-        let unused = || rows.iter().filter_map(|row| row.as_change()?.unused);
+        let unused = || rows.iter().filter_map(|row| row.as_change()?.plan.unused);
         let terms = || begins().map(|begin| begin.new.terms);
         let keys = terms().map(|terms| terms.key_id).chain(unused().map(|unused| unused.key_id));
         let keys: BTreeSet<KeyId> = keys.collect();
-        let accounts = terms().map(|terms| terms.account).chain(unused().map(|unused| unused.account));
-        let accounts: BTreeSet<CustomerId> = accounts.collect();
-        if keys.is_empty() {
-            return Ok(Self { standing, keys: BTreeMap::new(), accounts: BTreeMap::new(), taken });
-        }
-        let keys = api_keys::lock_in_tx(tx, &keys.into_iter().collect::<Vec<_>>()).await?;
-        let accounts = account_limits::lock_in_tx(tx, &accounts.into_iter().collect::<Vec<_>>()).await?;
+        let keys = match keys.is_empty() {
+            true => Vec::new(),
+            false => api_keys::lock_limited_in_tx(tx, &keys.into_iter().collect::<Vec<_>>()).await?,
+        };
+        let limited = keys.iter().filter(|key| key.account_is_limited);
+        let limited: BTreeSet<CustomerId> = limited.map(|key| key.record.caller.account).collect();
+        let accounts = match limited.is_empty() {
+            true => Vec::new(),
+            false => account_limits::lock_in_tx(tx, &limited.into_iter().collect::<Vec<_>>()).await?,
+        };
         let window =
             |it: LimitsRecord| Some((it.account, Window::of(it.limits.spend_limit?, it.spent, it.now)));
         Ok(Self {
             standing,
-            keys: keys.into_iter().map(|record| (record.caller.key_id, Key::new(&record))).collect(),
+            keys: keys.iter().map(|key| (key.record.caller.key_id, Key::new(key))).collect(),
             accounts: accounts.into_iter().filter_map(window).collect(),
             taken,
         })
@@ -188,7 +202,7 @@ impl Locked {
     fn fit(&mut self, row: &JobRow) -> Fit {
         match &row.0 {
             Kind::Begin(begin) => self.fit_begin(begin),
-            Kind::Change(plan) => self.fit_change(plan),
+            Kind::Change(change) => self.fit_change(change),
         }
     }
 
@@ -210,7 +224,10 @@ impl Locked {
         Fit::Fits
     }
 
-    fn fit_change(&mut self, plan: &Plan) -> Fit {
+    fn fit_change(&mut self, change: &Change) -> Fit {
+        let plan = &change.plan;
+        let key = plan.unused.and_then(|unused| self.keys.get(&unused.key_id));
+        change.is_limited.store(key.is_some_and(|key| key.is_limited), Ordering::Relaxed);
         let standing = self.standing.get(&plan.before.job_id).copied();
         if standing == Some(Standing::from(&plan.before)) {
             // For a second change of the same row in this batch.
@@ -225,14 +242,17 @@ impl Locked {
 /// A locked key while a batch is decided on.
 struct Key {
     is_good: bool,
+    /// Its spending, or its account's.
+    is_limited: bool,
     window: Option<Window>,
 }
 
 impl Key {
-    fn new(record: &KeyRecord) -> Self {
+    fn new(key: &SpendingKey) -> Self {
+        let SpendingKey { record, account_is_limited } = key;
         let limit = record.caller.terms.spend_limit;
         let window = limit.map(|limit| Window::of(limit, record.spent, record.now));
-        Self { is_good: record.is_good(), window }
+        Self { is_good: record.is_good(), is_limited: limit.is_some() || *account_is_limited, window }
     }
 }
 

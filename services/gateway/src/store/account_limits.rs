@@ -58,6 +58,14 @@ pub async fn of(pool: &PgPool, account: CustomerId) -> Result<Option<LimitsRecor
     query.bind(account.uuid()).fetch_optional(pool).await?.as_ref().map(read).transpose()
 }
 
+/// The limits of those of the accounts that have any.
+pub async fn of_all(pool: &PgPool, accounts: &[CustomerId]) -> Result<Vec<LimitsRecord>, StoreError> {
+    let accounts: Vec<Uuid> = accounts.iter().map(|id| id.uuid()).collect();
+    let query =
+        sqlx::query(concat!("select ", columns!(), " from account_limits where account_id = any($1)"));
+    query.bind(accounts).fetch_all(pool).await?.iter().map(read).collect()
+}
+
 /// Reads those limits of accounts that are about spending, and locks their rows until the transaction ends, in the order of
 /// their ids.
 pub async fn lock_in_tx(tx: &mut Tx, accounts: &[CustomerId]) -> Result<Vec<LimitsRecord>, StoreError> {

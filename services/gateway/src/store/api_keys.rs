@@ -9,6 +9,7 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
+use super::record::digest;
 use super::{amount, corrupt, from_bigint, to_bigint, unsigned};
 use crate::domain::api_key::{AccountLimits, Caller, KeyId, KeyTerms, SpendLimit, Spent};
 use crate::domain::ledger::CustomerId;
@@ -77,10 +78,13 @@ pub async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Looks a key up by the hash of its text.
-pub async fn by_hash(pool: &PgPool, key_hash: &Digest) -> Result<Option<KeyRecord>, StoreError> {
-    let query = sqlx::query(concat!("select ", columns!(), " from api_keys where key_hash = $1"));
-    query.bind(key_hash.to_vec()).fetch_optional(pool).await?.as_ref().map(read).transpose()
+/// Looks keys up by the hashes of their texts.
+pub async fn by_hashes(pool: &PgPool, hashes: &[Digest]) -> Result<Vec<(Digest, KeyRecord)>, StoreError> {
+    let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    let query =
+        sqlx::query(concat!("select key_hash, ", columns!(), " from api_keys where key_hash = any($1)"));
+    let rows = query.bind(hashes).fetch_all(pool).await?;
+    rows.iter().map(|row| Ok((digest(row, "key_hash")?, read(row)?))).collect()
 }
 
 /// Looks a key up.
@@ -121,15 +125,33 @@ pub async fn revoke(pool: &PgPool, id: KeyId) -> Result<Option<KeyRecord>, Store
     by_id(pool, id).await
 }
 
-/// Reads keys and locks their rows until the transaction ends, in the order of their ids.
-pub async fn lock_in_tx(tx: &mut Tx, ids: &[KeyId]) -> Result<Vec<KeyRecord>, StoreError> {
+/// A key as it counts for what is about to be spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpendingKey {
+    /// The key; locked until the transaction ends if its spending is limited.
+    pub record: KeyRecord,
+    /// Whether its account's spending is limited.
+    pub account_is_limited: bool,
+}
+
+/// Reads keys, and locks the rows of those whose spending is limited until the transaction ends, in the order of their ids. What
+/// has no limit is not written to, so there is nothing to wait for.
+pub async fn lock_limited_in_tx(tx: &mut Tx, ids: &[KeyId]) -> Result<Vec<SpendingKey>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let query = sqlx::query(concat!(
-        "select ",
+        "with limited as (select * from api_keys where key_id = any($1) and spend_limit_msat is not null
+            order by key_id for update),
+         keys as (select * from limited
+            union all select * from api_keys where key_id = any($1) and spend_limit_msat is null)
+         select ",
         columns!(),
-        " from api_keys where key_id = any($1) order by key_id for update"
+        ", exists (select from account_limits where account_limits.account_id = keys.account_id
+            and account_limits.spend_limit_msat is not null) as account_is_limited from keys"
     ));
     let rows = query.bind(ids).fetch_all(&mut **tx).await?;
+    let read = |row: &PgRow| {
+        Ok(SpendingKey { record: read(row)?, account_is_limited: row.try_get("account_is_limited")? })
+    };
     rows.iter().map(read).collect()
 }
 

@@ -1,30 +1,36 @@
-//! The database's clock between looks at it.
+//! The database's clock, the only one that decides about jobs: looked at now and then, carried on between the looks, and not believed
+//! when it jumps ahead.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ailayer_primitives::UnixMs;
 use ailayer_store::StoreError;
+use parking_lot::Mutex;
 use sqlx::PgPool;
-use tokio::sync::Mutex;
+
+use crate::domain::steady::SteadyClock;
+use crate::known::Known;
+use crate::telemetry;
 
 /// How long a look is carried on.
 const FRESH: Duration = Duration::from_secs(1);
+/// It is looked at as often as this also if nobody needs it, to know when it jumps.
+const WATCHED: Duration = Duration::from_secs(5);
 
-/// The database's clock, carried on for a moment by this machine's monotonic one, so that not every time that is written down
-/// takes a round trip. It may lag by what the last look took. Cloned freely.
-///
-/// Not for deadlines of money that others hold: those are decided on under a lock, by the clock that was read there.
+/// Tells the time of what is written down. Cloned freely; clones share what they know.
 #[derive(Debug, Clone)]
 pub struct Clock {
     pool: PgPool,
-    read: Arc<Mutex<Option<(Instant, UnixMs)>>>,
+    /// What it said, and when that was heard.
+    heard: Known<(Instant, UnixMs)>,
+    steady: Arc<Mutex<SteadyClock>>,
 }
 
 impl Clock {
     /// The clock of that database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, read: Arc::default() }
+        Self { pool, heard: Known::new(FRESH), steady: Arc::default() }
     }
 
     /// What it says now.
@@ -32,15 +38,48 @@ impl Clock {
     /// # Errors
     /// `Unavailable` when it is time for another look and the database is away.
     pub async fn now(&self) -> Result<UnixMs, StoreError> {
-        let mut read = self.read.lock().await;
-        if let Some((at, time)) = *read
-            && at.elapsed() < FRESH
-        {
-            let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(0);
-            return Ok(UnixMs(time.0.saturating_add(since)));
+        let (at, time) = self.heard.get(async || self.read().await).await?;
+        let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(UnixMs(time.0.saturating_add(since)))
+    }
+
+    /// Looks at it ahead of need.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is away.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let silent_for = self.steady.lock().silent_for(Instant::now());
+        if silent_for.is_none_or(|silent_for| silent_for >= WATCHED) {
+            self.read().await?;
         }
+        self.heard.refresh(async || self.read().await).await
+    }
+
+    /// The time that a row goes by, which said at its last change that it was `written` then, and when it was read that it is `now`:
+    /// no later than the clock is believed.
+    pub fn time_for(&self, now: UnixMs, written: UnixMs) -> UnixMs {
+        self.steady.lock().time_for(Instant::now(), now, written)
+    }
+
+    /// Looks at it, and tells whether it is ahead of what is believed: then nothing is to be ended by it that has time.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is away.
+    pub async fn has_jumped(&self) -> Result<bool, StoreError> {
+        self.read().await?;
+        Ok(self.steady.lock().ahead() > Duration::ZERO)
+    }
+
+    async fn read(&self) -> Result<(Instant, UnixMs), StoreError> {
         let time = super::now(&self.pool).await?;
-        *read = Some((Instant::now(), time));
-        Ok(time)
+        let at = Instant::now();
+        let (before, ahead) = {
+            let mut steady = self.steady.lock();
+            let before = steady.ahead();
+            steady.hear(at, time);
+            (before, steady.ahead())
+        };
+        telemetry::clock_ahead(before, ahead);
+        Ok((at, time))
     }
 }

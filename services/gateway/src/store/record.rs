@@ -217,7 +217,7 @@ fn required_time(row: &PgRow, column: &str) -> Result<UnixMs, StoreError> {
     from_bigint(row.try_get(column)?, column).map(UnixMs)
 }
 
-fn digest(row: &PgRow, column: &str) -> Result<Digest, StoreError> {
+pub(super) fn digest(row: &PgRow, column: &str) -> Result<Digest, StoreError> {
     let bytes: Vec<u8> = row.try_get(column)?;
     Digest::try_from(bytes.as_slice()).map_err(|error| corrupt(column)(&error))
 }

@@ -1,4 +1,4 @@
-//! What keys and accounts have spent in their present windows. Their rows are locked by [`super::api_keys::lock_in_tx`] and
+//! What keys and accounts have spent in their present windows. Their rows are locked by [`super::api_keys::lock_limited_in_tx`] and
 //! [`super::account_limits::lock_in_tx`], keys first.
 
 use ailayer_primitives::{AmountMsat, UnixMs};

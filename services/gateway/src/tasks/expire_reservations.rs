@@ -7,6 +7,7 @@ use ailayer_store::{Store, StoreError};
 
 use super::write_ledger::{LedgerHandle, Rider, SubmitError};
 use crate::domain::ledger::{Action, Operation, OperationError, derived_id};
+use crate::store::clock::Clock;
 use crate::store::ledger::reservations;
 use crate::telemetry;
 
@@ -26,9 +27,9 @@ enum ExpireError {
 }
 
 /// Runs until the shutdown.
-pub async fn run<Row: Rider>(store: Store, ledger: LedgerHandle<Row>, shutdown: Shutdown) {
+pub async fn run<Row: Rider>(store: Store, clock: Clock, ledger: LedgerHandle<Row>, shutdown: Shutdown) {
     loop {
-        let is_full = match expire(&store, &ledger).await {
+        let is_full = match expire(&store, &clock, &ledger).await {
             Ok(found) => found >= usize::try_from(BATCH).unwrap_or(usize::MAX),
             Err(error) => {
                 telemetry::expiry_failed(&error);
@@ -44,8 +45,16 @@ pub async fn run<Row: Rider>(store: Store, ledger: LedgerHandle<Row>, shutdown: 
 }
 
 /// One look. A capture that is faster wins: the refusal is right, and nothing is left to do.
-async fn expire<Row: Rider>(store: &Store, ledger: &LedgerHandle<Row>) -> Result<usize, ExpireError> {
+async fn expire<Row: Rider>(
+    store: &Store,
+    clock: &Clock,
+    ledger: &LedgerHandle<Row>,
+) -> Result<usize, ExpireError> {
     let expired = reservations::expired(store.pool(), BATCH).await?;
+    // Time that did not pass must not free what is set aside.
+    if expired.is_empty() || clock.has_jumped().await? {
+        return Ok(0);
+    }
     let found = expired.len();
     let operations = expired.into_iter().map(|(account, reservation)| {
         Operation::try_new(account, derived_id(reservation, "expire"), Action::Expire { reservation })

@@ -12,6 +12,7 @@ mod events;
 mod failures;
 mod fakes;
 mod faults;
+mod guards;
 mod happy_path;
 mod idempotency;
 mod input;

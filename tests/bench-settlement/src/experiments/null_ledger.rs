@@ -5,10 +5,9 @@ use ailayer_bench::figure::{Better, Figure};
 use ailayer_bench::generator::traced;
 use ailayer_bench::rounds::{any_noisy, median_of, rounds};
 use ailayer_bench::run::ArmRun;
-use ailayer_bench::schedule::poisson;
 use ailayer_devnet::AilayerBinary;
 
-use super::{SHORTER, Sides, ask, buy, most};
+use super::{Arrivals, SHORTER, Sides, ask, buy};
 use crate::args::Id;
 use crate::platform::Platform;
 
@@ -29,9 +28,9 @@ pub async fn measure(platform: &Platform, pace: &Pace) -> anyhow::Result<Figure>
     // This program with the command line of the real one: `unbooked`.
     let gateway = platform.gateway_of(&AilayerBinary::current()?, &[null]).await?;
     let shop = platform.customers.at(&gateway.process.grpc_url())?.unbooked();
-    let at_most = most(&shop).await?;
-    let trace = poisson(TRACE, at_most * LOAD, pace.warm_up + pace.arm);
+    let arrivals = Arrivals::new(&shop, LOAD, TRACE, &pace, 2);
     let measured = rounds(&pace, 2, MODEL, async |arm| {
+        let trace = arrivals.next().await?;
         traced(&trace, pace.warm_up, async |call, due| match arm {
             MODEL => ask(&model, call, due).await,
             _ => buy(&shop, call, due).await,
@@ -47,8 +46,8 @@ pub async fn measure(platform: &Platform, pace: &Pace) -> anyhow::Result<Figure>
     gateway.process.stop().await?;
     Ok(Figure::of(Id::G2.name(), Better::Lower, GOAL, "ms", &added)
         .noisy_if(any_noisy(&measured))
-        .note("arrivals/s", at_most * LOAD)
-        .note("calls/s at most", at_most)
+        .note("arrivals/s", arrivals.at_most() * LOAD)
+        .note("calls/s at most", arrivals.at_most())
         .note("p50 ms", median_of(&measured, GATEWAY, ArmRun::p50_ms))
         .note("model p50 ms", median_of(&measured, MODEL, ArmRun::p50_ms)))
 }

@@ -6,6 +6,7 @@ use ailayer_gateway::domain::ledger::{
     AccountId, Action, Amount, Asset, CustomerId, HouseKind, Operation, Refusal, ReservationState, Terms,
     Verdict,
 };
+use ailayer_gateway::store::clock::Clock;
 use ailayer_gateway::store::{self, ledger};
 use ailayer_gateway::tasks::expire_reservations;
 use ailayer_primitives::UnixMs;
@@ -78,7 +79,12 @@ async fn what_has_expired_is_freed_and_a_jobs_reservation_never_is() {
     assert!(early.is_empty() || store::now(bank.store.pool()).await.unwrap().0 >= now.0 + 300);
     // On two replicas at once.
     for _ in 0..2 {
-        let task = expire_reservations::run(bank.store.clone(), bank.writer(), bank.shutdown.clone());
+        let task = expire_reservations::run(
+            bank.store.clone(),
+            Clock::new(bank.store.pool().clone()),
+            bank.writer(),
+            bank.shutdown.clone(),
+        );
         bank.tasks.spawn("expire_reservations", task);
     }
     until("three are freed", || async { bank.account(account).await.reserved_units == 30 }).await;
