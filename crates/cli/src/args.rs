@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod customer;
 mod operator;
 
-pub use customer::{BalanceArgs, CustomerTarget, DepositArgs, RunArgs, StatementArgs};
+pub use customer::{BalanceArgs, CustomerTarget, DepositArgs, RunArgs, StatementArgs, StatementForm};
 pub use operator::{
     AccountArgs, AccountCommand, AdjustArgs, AdjustCommand, BrakeArgs, BrakeCommand, KeyArgs, KeyCommand,
     OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, ReconcileArgs, SuspenseArgs,

@@ -92,9 +92,13 @@ pub async fn balance(args: BalanceArgs, out: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lists the movements of the balance.
+/// Lists the movements of the balance, or writes them as a file.
 pub async fn statement(args: StatementArgs, out: &Output) -> Result<(), Failure> {
     let client = client(&args.target)?;
+    if let Some(form) = args.export {
+        let parts = client.export_statement(args.from_unix_ms, args.until_unix_ms, form.into()).await?;
+        return crate::statement::write(parts, out).await;
+    }
     let (mut lines, mut token) = (Vec::new(), String::new());
     loop {
         let (page, next) = client.statement(args.from_unix_ms, 1000, token).await?;

@@ -14,6 +14,7 @@ mod model;
 mod operator;
 mod output;
 mod serve;
+mod statement;
 mod status;
 mod up;
 mod verify;

@@ -76,6 +76,16 @@ pub async fn account(args: AccountArgs, out: &Output) -> Result<(), Failure> {
     let client = client(&args.target)?;
     let accounts = match args.command {
         AccountCommand::List => client.accounts().await?,
+        AccountCommand::Statement { account, from_unix_ms, until_unix_ms, export } => {
+            let format = ailayer_client::account::StatementFormat::from(export).into();
+            let request = pb::ExportAccountStatementRequest {
+                account_id: account,
+                from_unix_ms,
+                until_unix_ms,
+                format,
+            };
+            return crate::statement::write(client.export_statement(request).await?, out).await;
+        }
         AccountCommand::Open { name, credit_msat, request_id } => {
             let credit = i64::try_from(credit_msat).unwrap_or(i64::MAX);
             let limit_msat = credit.saturating_neg();

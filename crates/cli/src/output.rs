@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,18 @@ impl Output {
     pub fn line(self, line: impl fmt::Display) {
         if !self.json {
             write_line(io::stdout(), line);
+        }
+    }
+
+    /// Writes a part of a file as it is. False if nobody reads any more.
+    ///
+    /// # Errors
+    /// When it cannot be written: what was written before is no whole file.
+    pub fn part(self, text: &str) -> Result<bool, Failure> {
+        match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Failure::new(Exit::Internal, format_args!("standard output: {error}"))),
         }
     }
 

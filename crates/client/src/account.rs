@@ -1,12 +1,15 @@
 //! The gateway, as a customer with a key sees it.
 
-use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
+use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel, stream_channel};
 use ailayer_primitives::{JobToken, RequestId};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use futures::stream::{BoxStream, StreamExt as _};
 use pb::account_service_client::AccountServiceClient;
 
 pub use pb::run_job_response::Result as RunResult;
-pub use pb::{Account, Deposit, DepositState, GetAccountResponse, RunJobResponse, StatementLine};
+pub use pb::{
+    Account, Deposit, DepositState, GetAccountResponse, RunJobResponse, StatementFormat, StatementLine,
+};
 
 use crate::bearer::Bearer;
 use crate::error::refused;
@@ -45,14 +48,17 @@ pub fn job_key(answer: &RunJobResponse) -> Result<JobKey, CallError> {
 #[derive(Clone, Debug)]
 pub struct AccountClient {
     unary: AccountServiceClient<GrpcChannel>,
+    streaming: AccountServiceClient<GrpcChannel>,
     key: Bearer,
 }
 
 impl AccountClient {
     /// Prepares the client; the connection comes up at the first call.
     pub fn new(config: &ClientConfig, key: &str) -> Result<Self, ClientError> {
-        let unary = AccountServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self { unary, key: Bearer::new(key) })
+        let limited =
+            |channel| AccountServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let (unary, streaming) = (limited(channel(config)?), limited(stream_channel(config)?));
+        Ok(Self { unary, streaming, key: Bearer::new(key) })
     }
 
     /// The balance, and what the key may still spend.
@@ -72,6 +78,19 @@ impl AccountClient {
         let request = self.key.request(request, SERVICE)?;
         let page = self.unary.clone().list_statement(request).await.map_err(refused(SERVICE))?.into_inner();
         Ok((page.lines, page.next_page_token))
+    }
+
+    /// The movements of a period as a file, in parts of whole lines. Whole if the last part is not an error.
+    pub async fn export_statement(
+        &self,
+        from_unix_ms: u64,
+        until_unix_ms: u64,
+        format: StatementFormat,
+    ) -> Result<BoxStream<'static, Result<String, CallError>>, CallError> {
+        let request = pb::ExportStatementRequest { from_unix_ms, until_unix_ms, format: format.into() };
+        let request = self.key.request(request, SERVICE)?;
+        let answer = self.streaming.clone().export_statement(request).await.map_err(refused(SERVICE))?;
+        Ok(answer.into_inner().map(|part| Ok(part.map_err(refused(SERVICE))?.text)).boxed())
     }
 
     /// Makes an invoice that funds the balance. Idempotent by the request id.

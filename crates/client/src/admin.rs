@@ -1,13 +1,14 @@
 //! The gateway, as an operator sees it. Messages are those of the proto: nothing here decides anything.
 
-use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
+use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel, stream_channel};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use futures::stream::{BoxStream, StreamExt as _};
 use pb::admin_service_client::AdminServiceClient;
 
 pub use pb::{
-    Account, AccountLimits, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest, Finding,
-    FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest, ReconcileResponse,
-    SetAccountLimitsRequest, SuspenseItem, UnfreezeAccountRequest,
+    Account, AccountLimits, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest,
+    ExportAccountStatementRequest, Finding, FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest,
+    ReconcileResponse, SetAccountLimitsRequest, SuspenseItem, UnfreezeAccountRequest,
 };
 
 use crate::bearer::Bearer;
@@ -24,6 +25,7 @@ const PAGE: u32 = 1000;
 #[derive(Clone, Debug)]
 pub struct AdminClient {
     unary: AdminServiceClient<GrpcChannel>,
+    streaming: AdminServiceClient<GrpcChannel>,
     key: Bearer,
 }
 
@@ -53,8 +55,9 @@ macro_rules! every_page {
 impl AdminClient {
     /// Prepares the client; the connection comes up at the first call.
     pub fn new(config: &ClientConfig, key: &str) -> Result<Self, ClientError> {
-        let unary = AdminServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self { unary, key: Bearer::new(key) })
+        let limited = |channel| AdminServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let (unary, streaming) = (limited(channel(config)?), limited(stream_channel(config)?));
+        Ok(Self { unary, streaming, key: Bearer::new(key) })
     }
 
     /// Opens an account. Idempotent by the request id.
@@ -82,6 +85,17 @@ impl AdminClient {
     /// Sets what all keys of an account together may do.
     pub async fn set_limits(&self, request: pb::SetAccountLimitsRequest) -> Result<Account, CallError> {
         READ.required("account", call!(self.set_account_limits(request)).account)
+    }
+
+    /// An account's movements as a file, in parts of whole lines. Whole if the last part is not an error.
+    pub async fn export_statement(
+        &self,
+        request: pb::ExportAccountStatementRequest,
+    ) -> Result<BoxStream<'static, Result<String, CallError>>, CallError> {
+        let request = self.key.request(request, SERVICE)?;
+        let answer = self.streaming.clone().export_account_statement(request).await;
+        let parts = answer.map_err(refused(SERVICE))?.into_inner();
+        Ok(parts.map(|part| Ok(part.map_err(refused(SERVICE))?.text)).boxed())
     }
 
     /// Makes a key; answers it with its text.

@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::domain::keys::Keys;
 use crate::domain::payer::Payer;
 use crate::store::jobs;
+use crate::telemetry;
 
 /// When to come back for what frees itself within seconds.
 const SOON: Duration = Duration::from_secs(2);
@@ -62,6 +63,27 @@ pub enum AdmissionError {
     /// As many holds are accepted as the channels have room for.
     #[error("the Lightning node holds as many payments as it can")]
     NoSlots,
+}
+
+impl AdmissionError {
+    /// The name in metrics.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::TooManyOpen => "open_quotes",
+            Self::TooManyOfPayer(_) => "open_quotes_of_payer",
+            Self::TooManyHolds(_) => "holds_of_payer",
+            Self::TooManyWaiting => "waiting_jobs",
+            Self::ModelBusy { .. } => "model_queue",
+            Self::NoInbound(_) => "inbound_capacity",
+            Self::NoSlots => "htlc_slots",
+        }
+    }
+
+    /// Counts it.
+    fn told(self) -> Self {
+        telemetry::refused(self.as_str());
+        self
+    }
 }
 
 impl From<AdmissionError> for Failure {
@@ -131,7 +153,7 @@ impl Admission {
         } else {
             return Ok(());
         };
-        Err(refused.into())
+        Err(refused.told().into())
     }
 
     /// Whether the node could hold a payment of that price now. A node without channels is taken to be able to: its first buyers
@@ -141,11 +163,11 @@ impl Admission {
     /// `NoInbound`, `NoSlots`.
     pub fn payment(&self, node: &Node, price: AmountMsat) -> Result<(), AdmissionError> {
         if node.usable_channels > 0 && node.inbound_capacity < price {
-            return Err(AdmissionError::NoInbound(price));
+            return Err(AdmissionError::NoInbound(price).told());
         }
         // A payment service that does not say how many it can hold says zero.
         if node.max_accepted_holds > 0 && node.accepted_holds >= node.max_accepted_holds {
-            return Err(AdmissionError::NoSlots);
+            return Err(AdmissionError::NoSlots.told());
         }
         Ok(())
     }
@@ -162,7 +184,7 @@ impl Admission {
             full.remove(model);
             return Ok(());
         }
-        Err(AdmissionError::ModelBusy { model: model.to_owned(), retry_after })
+        Err(AdmissionError::ModelBusy { model: model.to_owned(), retry_after }.told())
     }
 
     /// Learns from what model serving answered to a call of a model that is for sale.

@@ -266,7 +266,8 @@ impl App {
         let database = health.component("database");
         let drive = drive_jobs::run(self.driver, self.settings.max_running_jobs, database, shutdown.clone());
         let Ports { payments, serving, audit, books: _ } = self.ports;
-        let watch = watch_dependencies::run(payments, serving, audit, shutdown.clone());
+        let brakes = self.gateway.brakes.clone();
+        let watch = watch_dependencies::run(payments, serving, audit, brakes, shutdown.clone());
 
         let claim = claim_deposits::run(self.gateway.deposits.clone(), shutdown.clone());
         tasks.spawn("claim_deposits", claim);

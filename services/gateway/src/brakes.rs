@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::domain::brake::Brake;
 use crate::known::Known;
 use crate::store::brakes::{self, BrakeRecord};
+use crate::telemetry;
 
 /// How long what was read is believed: a brake works everywhere within that.
 const FRESH: Duration = Duration::from_secs(1);
@@ -60,9 +61,17 @@ impl Brakes {
         self.engaged.refresh(async || self.read().await).await
     }
 
+    /// Looks how they stand, for their metric alone.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        self.read().await.map(drop)
+    }
+
     async fn read(&self) -> Result<Arc<[Brake]>, StoreError> {
         let records = brakes::all(self.store.pool()).await?;
-        Ok(records.into_iter().filter(|record| record.engaged).map(|record| record.brake).collect())
+        let on: Arc<[Brake]> =
+            records.into_iter().filter(|record| record.engaged).map(|record| record.brake).collect();
+        telemetry::brakes(&on);
+        Ok(on)
     }
 
     /// How all of them stand, by name.
@@ -93,6 +102,8 @@ impl Brakes {
     ) -> Result<BrakeRecord, StoreError> {
         let record = brakes::set(self.store.pool(), brake, engaged, note, operator).await?;
         self.engaged.forget();
+        // For the metric alone: the brake is set.
+        self.look().await.ok();
         tracing::warn!(%brake, engaged, note, operator, "a brake was changed");
         Ok(record)
     }

@@ -78,8 +78,8 @@ pub enum BookError {
 pub enum Booked {
     /// The id is no deposit's.
     NotOurs,
-    /// It was done, in the caller's transaction.
-    Done,
+    /// It was done, in the caller's transaction. Where the deposit has moved to, and what its balance was credited with.
+    Done(Option<DepositState>, AmountMsat),
     /// Nothing may be written: the money must go back first.
     GiveBack,
 }
@@ -173,10 +173,13 @@ impl Deposits {
         event: DepositEvent,
     ) -> Result<Booked, BookError> {
         let Some(record) = deposits::lock_in_tx(tx, deposit_id).await? else { return Ok(Booked::NotOurs) };
-        match decide(record.state, record.amount, event) {
-            DepositStep::Nothing => {}
-            DepositStep::GiveBack => return Ok(Booked::GiveBack),
-            DepositStep::Move(to) => deposits::move_in_tx(tx, deposit_id, to).await?,
+        let done = match decide(record.state, record.amount, event) {
+            DepositStep::Nothing => Booked::Done(None, AmountMsat::ZERO),
+            DepositStep::GiveBack => Booked::GiveBack,
+            DepositStep::Move(to) => {
+                deposits::move_in_tx(tx, deposit_id, to).await?;
+                Booked::Done(Some(to), AmountMsat::ZERO)
+            }
             DepositStep::Credit { credited, suspense } => {
                 let mut operations = vec![funding::credit(record.account, deposit_id, credited)?];
                 if suspense > AmountMsat::ZERO {
@@ -187,14 +190,16 @@ impl Deposits {
                 let taken = credited.checked_add(suspense).unwrap_or(credited);
                 deposits::credit_in_tx(tx, deposit_id, taken, credited).await?;
                 post_in_tx(tx, deposit_id, operations).await?;
+                Booked::Done(Some(DepositState::Credited), credited)
             }
             DepositStep::Suspense { amount } => {
                 let note = "taken after the deposit had ended";
                 suspense::insert_in_tx(tx, Source::Deposit, deposit_id, amount, note).await?;
                 post_in_tx(tx, deposit_id, vec![funding::suspense("deposit", deposit_id, amount)?]).await?;
+                Booked::Done(None, AmountMsat::ZERO)
             }
-        }
-        Ok(Booked::Done)
+        };
+        Ok(done)
     }
 
     /// Books money that no row of the payment service authorised, named by the event that told of it. Whose it is, a person

@@ -7,6 +7,7 @@ mod cancel_job;
 mod convert;
 mod create_quote;
 mod deposits;
+mod export_statement;
 mod get_info;
 mod get_job;
 mod get_receipt;

@@ -9,7 +9,10 @@ use ailayer_platform::telemetry::{Counter, Gauge, Histogram, counter, gauge, his
 use ailayer_primitives::{AmountMsat, JobId};
 use uuid::Uuid;
 
+use crate::domain::brake::Brake;
+use crate::domain::deposit::DepositState;
 use crate::domain::job::{State, Transition};
+use crate::domain::ledger::CustomerId;
 use crate::domain::release::ReleaseReason;
 use crate::store::JobRecord;
 
@@ -63,6 +66,27 @@ static LEDGER_FAILED: LazyLock<Counter> = LazyLock::new(|| {
     )
 });
 
+static DEPOSITS: LazyLock<Counter> =
+    LazyLock::new(|| counter("ailayer.deposit.transitions", "{transition}", "Changes of deposits' states."));
+static CREDITED_MSAT: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.deposit.credited_amount", "msat", "What deposits have credited to balances.")
+});
+static ADJUSTMENTS: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.gateway.adjustments", "{step}", "Corrections of balances, proposed and applied.")
+});
+static ADJUSTED_MSAT: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.gateway.adjusted_amount", "msat", "What corrections have given and taken, by direction.")
+});
+static BRAKE_ENGAGED: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge("ailayer.gateway.brake.engaged", "1", "1 while an operator's brake is on, else 0.")
+});
+static REFUSED: LazyLock<Counter> = LazyLock::new(|| {
+    counter(
+        "ailayer.gateway.refused",
+        "{order}",
+        "Orders refused for want of room, before anything was set aside.",
+    )
+});
 static CLOCK_AHEAD: LazyLock<Gauge> = LazyLock::new(|| {
     gauge(
         "ailayer.gateway.clock.ahead",
@@ -189,6 +213,41 @@ pub fn suspense(source: &'static str, source_id: Uuid, amount: AmountMsat, note:
         counter("ailayer.gateway.suspense", "msat", "Money that came and was not known to be anybody's.")
     });
     SUSPENSE.add(amount.msat(), &[("source", source)]);
+}
+
+/// A deposit has moved.
+pub fn deposit_moved(deposit_id: Uuid, state: DepositState, credited: AmountMsat) {
+    DEPOSITS.add(1, &[("state", state.as_str())]);
+    if state == DepositState::Credited {
+        CREDITED_MSAT.add(credited.msat(), &[]);
+    }
+    tracing::info!(%deposit_id, %state, credited_msat = credited.msat(), "deposit moved");
+}
+
+/// An operator proposed to correct a balance.
+pub fn adjustment_proposed(adjustment_id: Uuid, account_id: CustomerId, amount_msat: i64, operator: &str) {
+    ADJUSTMENTS.add(1, &[("step", "proposed")]);
+    tracing::warn!(%adjustment_id, %account_id, amount_msat, operator, "correction proposed");
+}
+
+/// Another one approved, and it is applied.
+pub fn adjustment_applied(adjustment_id: Uuid, amount_msat: i64, operator: &str) {
+    ADJUSTMENTS.add(1, &[("step", "applied")]);
+    let direction = if amount_msat < 0 { "debit" } else { "credit" };
+    ADJUSTED_MSAT.add(amount_msat.unsigned_abs(), &[("direction", direction)]);
+    tracing::warn!(%adjustment_id, amount_msat, operator, "correction applied");
+}
+
+/// How the brakes stand, as far as this replica knows.
+pub fn brakes(engaged: &[Brake]) {
+    for brake in Brake::ALL {
+        BRAKE_ENGAGED.set(i64::from(engaged.contains(&brake)), &[("brake", brake.as_str())]);
+    }
+}
+
+/// An order was refused before anything was set aside.
+pub fn refused(reason: &'static str) {
+    REFUSED.add(1, &[("reason", reason)]);
 }
 
 /// A step of a deposit failed and will be tried again.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_proto::ailayer::serving::v1::serving_service_client::ServingServiceClient;
 use ailayer_proto::ailayer::serving::v1::{EmbedRequest, EmbedResponse};
+use futures::stream;
 use pb::account_service_server::{AccountService, AccountServiceServer};
 use pb::run_job_request::Task;
 use pb::run_job_response::Result as Outcome;
@@ -30,6 +31,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl AccountService for Relay {
+    type ExportStatementStream = stream::Empty<Result<pb::ExportStatementResponse, Status>>;
+
     async fn run_job(&self, request: Request<pb::RunJobRequest>) -> Answer<pb::RunJobResponse> {
         let request = request.into_inner();
         let Some(Task::Embed(task)) = request.task else {
@@ -56,6 +59,13 @@ impl AccountService for Relay {
         &self,
         _: Request<pb::ListStatementRequest>,
     ) -> Answer<pb::ListStatementResponse> {
+        Err(nothing_else())
+    }
+
+    async fn export_statement(
+        &self,
+        _: Request<pb::ExportStatementRequest>,
+    ) -> Answer<Self::ExportStatementStream> {
         Err(nothing_else())
     }
 

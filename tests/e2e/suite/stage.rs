@@ -21,6 +21,7 @@ pub mod customer;
 pub mod endings;
 pub mod forged;
 pub mod http;
+pub mod metrics;
 pub mod purchase;
 pub mod services;
 pub mod wait;

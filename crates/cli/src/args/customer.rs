@@ -52,6 +52,21 @@ pub struct StatementArgs {
     /// Movements from then on, Unix milliseconds.
     #[arg(long, default_value_t = 0)]
     pub from_unix_ms: u64,
+    /// Write a file to standard output instead of a table, in this form; of any length.
+    #[arg(long, value_name = "FORM")]
+    pub export: Option<StatementForm>,
+    /// Movements before then, Unix milliseconds; with --export.
+    #[arg(long, requires = "export", default_value_t = 0, hide_default_value = true)]
+    pub until_unix_ms: u64,
+}
+
+/// How a statement is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatementForm {
+    /// RFC 4180, with a head.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
 }
 
 #[derive(Debug, clap::Args)]

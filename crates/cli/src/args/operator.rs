@@ -6,7 +6,7 @@ use ailayer_platform::config::Secret;
 use ailayer_primitives::RequestId;
 use clap::Subcommand;
 
-use super::secret;
+use super::{StatementForm, secret};
 
 /// Where the gateway is, and the operator's key to it.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +57,20 @@ pub enum AccountCommand {
     },
     /// List accounts with their balances.
     List,
+    /// Write the movements of an account's balance as a file to standard output.
+    Statement {
+        /// Which account.
+        account: String,
+        /// Movements from then on, Unix milliseconds.
+        #[arg(long, default_value_t = 0)]
+        from_unix_ms: u64,
+        /// Movements before then, Unix milliseconds; all without it.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        until_unix_ms: u64,
+        /// In which form.
+        #[arg(long, value_name = "FORM", default_value = "csv")]
+        export: StatementForm,
+    },
     /// Freeze an account: nothing can be taken or set aside.
     Freeze {
         /// Which account.

@@ -107,6 +107,26 @@ pub struct StatementLine {
     #[prost(string, tag = "7")]
     pub note: ::prost::alloc::string::String,
 }
+/// Asks for the movements of a period as a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportStatementRequest {
+    /// From then on, Unix milliseconds; 0 for all.
+    #[prost(uint64, tag = "1")]
+    pub from_unix_ms: u64,
+    /// Before then, Unix milliseconds; 0 for all.
+    #[prost(uint64, tag = "2")]
+    pub until_unix_ms: u64,
+    /// How it is written.
+    #[prost(enumeration = "StatementFormat", tag = "3")]
+    pub format: i32,
+}
+/// Carries a part of the file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportStatementResponse {
+    /// Whole lines with their ends. Units are millisatoshi.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+}
 /// Asks for a funding invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateDepositRequest {
@@ -244,6 +264,39 @@ pub struct ListJobsResponse {
     /// Where the list goes on; empty at its end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+/// Names how a statement is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StatementFormat {
+    /// CSV.
+    Unspecified = 0,
+    /// RFC 4180, with a head: account, version, posted_unix_ms, transaction_id, kind, request_id, change_units, balance_units, note.
+    Csv = 1,
+    /// One JSON object a line with the same names; amounts are texts, because many readers lose what is beyond 53 bits.
+    JsonLines = 2,
+}
+impl StatementFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STATEMENT_FORMAT_UNSPECIFIED",
+            Self::Csv => "STATEMENT_FORMAT_CSV",
+            Self::JsonLines => "STATEMENT_FORMAT_JSON_LINES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STATEMENT_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "STATEMENT_FORMAT_CSV" => Some(Self::Csv),
+            "STATEMENT_FORMAT_JSON_LINES" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
 }
 /// Names the state of a deposit.
 ///
@@ -445,6 +498,40 @@ pub mod account_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Writes the movements of a period as a file, the oldest first. Scope `read`.
+        ///
+        /// Streams whole lines, at most 1000 a message. What is posted meanwhile may or may not be in it. A stream that ends with OK is
+        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with OVERLOADED beyond the open streams that a
+        /// replica takes.
+        pub async fn export_statement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportStatementResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.AccountService/ExportStatement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.gateway.v1.AccountService",
+                        "ExportStatement",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Makes a Lightning invoice that funds the balance. Scope `fund`.
         ///
         /// Idempotent by `request_id`. Fails with REQUEST_ID_REUSED, NOT_SYNCED, TOO_MANY_OPEN, PAUSED.
@@ -587,6 +674,24 @@ pub mod account_service_server {
             request: tonic::Request<super::ListStatementRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListStatementResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ExportStatement method.
+        type ExportStatementStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExportStatementResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Writes the movements of a period as a file, the oldest first. Scope `read`.
+        ///
+        /// Streams whole lines, at most 1000 a message. What is posted meanwhile may or may not be in it. A stream that ends with OK is
+        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with OVERLOADED beyond the open streams that a
+        /// replica takes.
+        async fn export_statement(
+            &self,
+            request: tonic::Request<super::ExportStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ExportStatementStream>,
             tonic::Status,
         >;
         /// Makes a Lightning invoice that funds the balance. Scope `fund`.
@@ -794,6 +899,54 @@ pub mod account_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.AccountService/ExportStatement" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportStatementSvc<T: AccountService>(pub Arc<T>);
+                    impl<
+                        T: AccountService,
+                    > tonic::server::ServerStreamingService<
+                        super::ExportStatementRequest,
+                    > for ExportStatementSvc<T> {
+                        type Response = super::ExportStatementResponse;
+                        type ResponseStream = T::ExportStatementStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportStatementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccountService>::export_statement(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportStatementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1017,6 +1170,29 @@ pub mod account_service_server {
     impl<T> tonic::server::NamedService for AccountServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
+}
+/// Asks for an account's movements as a file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAccountStatementRequest {
+    /// Which account, a UUID.
+    #[prost(string, tag = "1")]
+    pub account_id: ::prost::alloc::string::String,
+    /// From then on, Unix milliseconds; 0 for all.
+    #[prost(uint64, tag = "2")]
+    pub from_unix_ms: u64,
+    /// Before then, Unix milliseconds; 0 for all.
+    #[prost(uint64, tag = "3")]
+    pub until_unix_ms: u64,
+    /// How it is written.
+    #[prost(enumeration = "StatementFormat", tag = "4")]
+    pub format: i32,
+}
+/// Carries a part of the file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAccountStatementResponse {
+    /// Whole lines with their ends. Units are millisatoshi.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Asks for a new account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1748,6 +1924,38 @@ pub mod admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Writes the movements of an account's balance as a file, like AccountService.ExportStatement.
+        pub async fn export_account_statement(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportAccountStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::ExportAccountStatementResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.AdminService/ExportAccountStatement",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.gateway.v1.AdminService",
+                        "ExportAccountStatement",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Makes an API key. Its text is answered once and never again.
         ///
         /// A repeated `request_id` is refused with REQUEST_ID_REUSED: revoke the key that was made, and make another.
@@ -2183,6 +2391,23 @@ pub mod admin_service_server {
             tonic::Response<super::SetAccountLimitsResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the ExportAccountStatement method.
+        type ExportAccountStatementStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::ExportAccountStatementResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Writes the movements of an account's balance as a file, like AccountService.ExportStatement.
+        async fn export_account_statement(
+            &self,
+            request: tonic::Request<super::ExportAccountStatementRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ExportAccountStatementStream>,
+            tonic::Status,
+        >;
         /// Makes an API key. Its text is answered once and never again.
         ///
         /// A repeated `request_id` is refused with REQUEST_ID_REUSED: revoke the key that was made, and make another.
@@ -2598,6 +2823,57 @@ pub mod admin_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.AdminService/ExportAccountStatement" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportAccountStatementSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::ServerStreamingService<
+                        super::ExportAccountStatementRequest,
+                    > for ExportAccountStatementSvc<T> {
+                        type Response = super::ExportAccountStatementResponse;
+                        type ResponseStream = T::ExportAccountStatementStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportAccountStatementRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::export_account_statement(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportAccountStatementSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -11,6 +11,7 @@ use pb::account_service_server::AccountService;
 use tonic::{Request, Response, Status};
 
 use super::Gateway;
+use super::export_statement::{self, Parts};
 use crate::domain::api_key::{Caller, Scope};
 
 pub(super) use get_account::account as account_to_proto;
@@ -27,6 +28,8 @@ impl Accounts {
 
 #[tonic::async_trait]
 impl AccountService for Accounts {
+    type ExportStatementStream = Parts<pb::ExportStatementResponse>;
+
     async fn get_account(
         &self,
         request: Request<pb::GetAccountRequest>,
@@ -41,6 +44,14 @@ impl AccountService for Accounts {
     ) -> Result<Response<pb::ListStatementResponse>, Status> {
         let caller = self.caller(&request, Scope::Read).await?;
         Ok(Response::new(list_statement::list_statement(&self.0, &caller, request.into_inner()).await?))
+    }
+
+    async fn export_statement(
+        &self,
+        request: Request<pb::ExportStatementRequest>,
+    ) -> Result<Response<Self::ExportStatementStream>, Status> {
+        let caller = self.caller(&request, Scope::Read).await?;
+        Ok(Response::new(export_statement::of_caller(&self.0, &caller, request.get_ref())?))
     }
 
     async fn create_deposit(

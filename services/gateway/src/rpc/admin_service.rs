@@ -14,6 +14,7 @@ use pb::admin_service_server::AdminService;
 use tonic::{Request, Response, Status};
 
 use super::Gateway;
+use super::export_statement::{self, Parts};
 
 /// The longest remark.
 const MAX_NOTE_BYTES: usize = 256;
@@ -32,6 +33,8 @@ macro_rules! call {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
+    type ExportAccountStatementStream = Parts<pb::ExportAccountStatementResponse>;
+
     async fn create_account(
         &self,
         request: Request<pb::CreateAccountRequest>,
@@ -65,6 +68,13 @@ impl AdminService for Admin {
         request: Request<pb::SetAccountLimitsRequest>,
     ) -> Result<Response<pb::SetAccountLimitsResponse>, Status> {
         call!(self, request, accounts::set_limits)
+    }
+
+    async fn export_account_statement(
+        &self,
+        request: Request<pb::ExportAccountStatementRequest>,
+    ) -> Result<Response<Self::ExportAccountStatementStream>, Status> {
+        call!(self, request, export_statement::of_account)
     }
 
     async fn create_api_key(

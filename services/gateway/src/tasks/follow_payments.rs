@@ -139,8 +139,11 @@ impl FollowPayments {
             Some(event) => self.deposits.book_in_tx(&mut tx, id, event).await,
         };
         match booked {
-            Ok(Booked::Done) => {
+            Ok(Booked::Done(state, credited)) => {
                 tx.commit().await.map_err(StoreError::from)?;
+                if let Some(state) = state {
+                    telemetry::deposit_moved(id, state, credited);
+                }
                 if matches!(event.kind, EventKind::HoldInvoiceClaimed(_)) {
                     self.deposits.crash_points.pass(crash_points::DEPOSIT_CREDITED).await;
                 }

@@ -25,5 +25,6 @@ mod replicas;
 mod retention;
 mod sealed;
 mod settlement;
+mod statements;
 mod watching;
 mod world;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use ailayer_client::gateway::JobState;
 use ailayer_client::payment::HoldInvoiceState;
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use crate::stage::Stage;
 use crate::stage::endings::Ending;
 use crate::stage::purchase::Deal;
 use crate::stage::services::Service;
-use crate::stage::{http, wait};
+use crate::stage::wait;
 
 const TO_THE_POINT: Duration = Duration::from_secs(30);
 
@@ -30,14 +30,6 @@ async fn money_back_without_the_gateway(stage: &Stage, deal: &Deal) -> anyhow::R
     Ok(())
 }
 
-/// What the payment service tells of the earliest deadline.
-async fn blocks_left(stage: &Stage) -> anyhow::Result<String> {
-    let (_, page) = http::get(stage.process_of(Service::Payment).addresses().admin, "/metrics").await?;
-    let line = page.lines().find(|line| line.starts_with("ailayer_hold_invoice_blocks_left"));
-    let value = line.and_then(|line| line.rsplit(' ').next());
-    Ok(value.context("no such metric")?.to_owned())
-}
-
 /// The payment service gives money back by itself, one block before the node would; not earlier.
 pub async fn the_guard_gives_held_money_back_without_the_gateway(stage: &Stage) -> anyhow::Result<()> {
     let (deal, deadline) = paid_and_dead(stage, "gateway.g4.held").await?;
@@ -47,7 +39,7 @@ pub async fn the_guard_gives_held_money_back_without_the_gateway(stage: &Stage) 
         "the money was given back before the guard's time"
     );
     wait::until("an operator sees two blocks left", TO_THE_POINT, || async {
-        Ok(blocks_left(stage).await? == "2")
+        Ok(stage.metric(Service::Payment, "ailayer_hold_invoice_blocks_left", "").await? == 2.0)
     })
     .await?;
     stage.mine(1).await?;

@@ -4,6 +4,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::stage::services::Service;
 use crate::stage::{MODEL, PRICE_PER_CALL_MSAT, PRICE_PER_TOKEN_MSAT, Stage};
 
 const TEXT: &str = "an operator opens an account";
@@ -94,6 +95,10 @@ pub async fn from_the_price_to_the_books(stage: &Stage) -> anyhow::Result<()> {
     ensure!(number(&statement, "/0/amount_msat")? == GIFT_MSAT, "{statement}");
     ensure!(number(&statement, "/1/amount_msat")? == -charged, "{statement}");
     ensure!(number(&statement, "/1/balance_msat")? == GIFT_MSAT - charged, "{statement}");
+    let theirs = ailayer(stage, customer, &["statement", "--export", "csv"]).await?;
+    let ours = ailayer(stage, Who::Alice, &["account", "statement", &account]).await?;
+    ensure!(theirs.code == Some(0) && theirs.stdout.lines().count() == 3, "the exported file: {theirs:?}");
+    ensure!(ours.stdout == theirs.stdout, "the operator's file is another one: {ours:?}");
     let deposit = ailayer(stage, customer, &["deposit", "5000"]).await?.json()?;
     ensure!(text(&deposit, "/bolt11")?.starts_with("lnbcrt"), "{deposit}");
     let listed = ailayer(stage, Who::Alice, &["account", "list"]).await?.json()?;
@@ -135,7 +140,11 @@ async fn correct(stage: &Stage, account: &str) -> anyhow::Result<()> {
     ensure!(own.code == Some(REFUSED), "one operator alone has moved money: {own:?}");
     let applied = ailayer(stage, Who::Bob, &["adjust", "approve", &id]).await?.json()?;
     ensure!(number(&applied, "/0/applied_unix_ms")? > 0, "{applied}");
-    ailayer(stage, Who::Bob, &["adjust", "approve", &id]).await?.json().map(drop)
+    ailayer(stage, Who::Bob, &["adjust", "approve", &id]).await?.json()?;
+    let name = "ailayer_gateway_adjusted_amount";
+    let seen = stage.metric(Service::Gateway, name, "direction=\"credit\"").await?;
+    ensure!(seen == 30_000.0, "{name} says {seen} after a gift of {GIFT_MSAT} msat");
+    Ok(())
 }
 
 /// A price that is set counts at once, and is forgotten at once; answers what a job was charged.
@@ -157,9 +166,17 @@ async fn braked(stage: &Stage, customer: Who<'_>) -> anyhow::Result<()> {
     let on = ["brake", "on", "new_jobs", "--note", "maintenance"];
     ailayer(stage, Who::Alice, &on).await?.json()?;
     let stopped = ailayer(stage, customer, &["run", TEXT]).await;
+    let while_on = is_seen_on(stage).await;
     let off = ailayer(stage, Who::Bob, &["brake", "off", "new_jobs"]).await?.json()?;
     ensure!(off.pointer("/0/engaged") == Some(&Value::Bool(false)), "{off}");
     let stopped = stopped?;
     ensure!(stopped.stdout.contains("PAUSED"), "a brake stops nothing: {stopped:?}");
+    ensure!(while_on? && !is_seen_on(stage).await?, "the brake's metric does not follow it");
     Ok(())
+}
+
+/// What the metrics page says of the brake.
+async fn is_seen_on(stage: &Stage) -> anyhow::Result<bool> {
+    let on = stage.metric(Service::Gateway, "ailayer_gateway_brake_engaged", "brake=\"new_jobs\"").await?;
+    Ok(on == 1.0)
 }

@@ -125,5 +125,11 @@ pub async fn a_deposit_is_taken_once(stage: &Stage) -> anyhow::Result<()> {
     stage.check_outbound_of(&stage.stranger, before).await?;
     let found = customer.client.deposit(&deposit.deposit_id).await?;
     ensure!(found.state() == DepositState::Credited, "the deposit is {:?}", found.state());
+    for (name, label) in
+        [("ailayer_deposit_transitions", "state=\"CREDITED\""), ("ailayer_deposit_credited_amount", "")]
+    {
+        let seen = stage.metric(Service::Gateway, name, label).await?;
+        ensure!(seen >= 1.0, "{name} says {seen} after a deposit");
+    }
     customer.expect_balance(i64::try_from(DEPOSIT_MSAT)?).await
 }

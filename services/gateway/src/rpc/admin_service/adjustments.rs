@@ -13,6 +13,7 @@ use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::adjustments::{self, AdjustmentRecord};
 use crate::store::ledger::{self, apply_one_in_tx};
+use crate::telemetry;
 
 pub(super) async fn propose(
     gateway: &Gateway,
@@ -36,7 +37,7 @@ pub(super) async fn propose(
     if (record.account, record.amount_msat, &record.note) != (account, amount, &note) {
         return Err(AccountError::RequestIdReused.into());
     }
-    tracing::warn!(adjustment_id = %record.id, account_id = %account, amount_msat = amount, operator, "correction proposed");
+    telemetry::adjustment_proposed(record.id, account, amount, operator);
     Ok(pb::ProposeAdjustmentResponse { adjustment: Some(to_proto(&record)) })
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn approve(
         Verdict::Refused(refusal) => return Err(AccountError::Refused(refusal).into()),
     }
     tx.commit().await.map_err(StoreError::from)?;
-    tracing::warn!(adjustment_id = %id, amount_msat = record.amount_msat, operator, "correction applied");
+    telemetry::adjustment_applied(id, record.amount_msat, operator);
     let record = adjustments::by_id(store.pool(), id).await?.ok_or(AccountError::Nothing("correction"))?;
     Ok(pb::ApproveAdjustmentResponse { adjustment: Some(to_proto(&record)) })
 }

@@ -114,16 +114,19 @@ pub async fn lines(
 
 /// The lines of a period as text, one chunk a page: a page is all that is ever in memory.
 pub fn export(
-    pool: &PgPool,
+    pool: PgPool,
     account: AccountId,
     period: Period,
     format: Format,
-) -> impl Stream<Item = Result<String, ListError>> + '_ {
-    let pages = stream::try_unfold(Some(None::<PageToken>), move |token| async move {
-        let Some(token) = token else { return Ok(None) };
-        let page = lines(pool, account, period, MAX_PAGE, token.as_ref()).await?;
-        let text: String = page.items.iter().map(|line| format.line(account, line)).collect();
-        Ok::<_, ListError>(Some((text, page.next.map(Some))))
+) -> impl Stream<Item = Result<String, ListError>> {
+    let pages = stream::try_unfold(Some(None::<PageToken>), move |token| {
+        let pool = pool.clone();
+        async move {
+            let Some(token) = token else { return Ok(None) };
+            let page = lines(&pool, account, period, MAX_PAGE, token.as_ref()).await?;
+            let text: String = page.items.iter().map(|line| format.line(account, line)).collect();
+            Ok::<_, ListError>(Some((text, page.next.map(Some))))
+        }
     });
     let head = stream::iter([Ok(format.head().to_owned())]);
     head.chain(pages).try_filter(|text| std::future::ready(!text.is_empty()))

@@ -76,7 +76,7 @@ async fn pages_of_an_account_are_stable_while_others_write() {
     assert_eq!(lines.last().unwrap().balance_units, 100_000 - 400);
 
     for format in [Format::Csv, Format::JsonLines] {
-        let export = statements::export(bank.store.pool(), account, Period::ALL, format);
+        let export = statements::export(bank.store.pool().clone(), account, Period::ALL, format);
         let chunks: Vec<String> = export.try_collect().await.unwrap();
         let heads = usize::from(format == Format::Csv);
         assert_eq!(chunks.concat().lines().count(), 401 + heads);
@@ -89,7 +89,7 @@ async fn an_export_of_many_pages_comes_in_chunks() {
     let account = bank.customer(100_000).await;
     let writer = bank.writer();
     join_all((0..2500).map(|_| writer.submit(operation(account, debit(1))))).await;
-    let export = statements::export(bank.store.pool(), account, Period::ALL, Format::Csv);
+    let export = statements::export(bank.store.pool().clone(), account, Period::ALL, Format::Csv);
     let chunks: Vec<String> = export.try_collect().await.unwrap();
     assert_eq!(chunks.len(), 4, "a head, and pages of 1000");
     assert!(chunks.iter().all(|chunk| chunk.lines().count() <= 1000));
