@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ailayer_bench::args::Pace;
+use ailayer_bench::args::{Pace, RunArgs};
 use ailayer_bench::cores::Cores;
 use ailayer_bench::figure::Figure;
 use ailayer_bench::machine::describe;
@@ -19,26 +19,33 @@ const OF_THE_LEDGER: [Id; 7] = [Id::L1, Id::L1b, Id::L2, Id::L2b, Id::L3, Id::L4
 const OF_THE_PLATFORM: [Id; 7] = [Id::G1a, Id::G1b, Id::G2, Id::G3, Id::G3b, Id::G4, Id::E1];
 
 /// Measures what the arguments name and writes the figures; answers the table.
+///
+/// The ledger's figures are checked by themselves, and written before the platform is started: what fails later does not take them away.
 pub async fn run(args: Args) -> anyhow::Result<String> {
     let (cores, pace, machine) = (args.run.cores(), args.run.pace()?, describe(String::new()));
     std::fs::create_dir_all(&args.run.out)?;
     let database = Database::start(cores).await?;
     let engine = database.describe().await?;
-    let mut figures = Vec::new();
+    let limits = Limits { short: args.is_short(), pinned: cores.is_some() };
+    let machine = Machine { engine, ..machine };
+    let publish = |mut figures: Vec<Figure>, keep: bool| {
+        figures.retain(|figure| args.only.is_empty() || args.only.iter().any(|id| id.name() == figure.id));
+        let machine = Machine { minutes: pace.minutes(), ..machine.clone() };
+        REPORT.publish(&RunArgs { keep, ..args.run.clone() }, figures, limits, &machine)
+    };
     let ground = Ground { database, pace };
+    let (mut table, mut keep) = (String::new(), args.run.keep);
     if args.wants(&OF_THE_LEDGER) {
-        figures.extend(of_the_ledger(&args, &ground).await?);
+        table = publish(of_the_ledger(&args, &ground).await?, keep)?;
+        keep = true;
     }
     // The platform has a cluster of its own, as `ailayer up` has.
     drop(ground);
     if args.wants(&OF_THE_PLATFORM) {
-        figures.extend(of_the_platform(&args, &pace, cores).await?);
+        table = publish(of_the_platform(&args, &pace, cores).await?, keep)?;
     }
-    figures.retain(|figure| args.only.is_empty() || args.only.iter().any(|id| id.name() == figure.id));
-    let limits = Limits { short: args.is_short(), pinned: cores.is_some() };
-    let machine = Machine { engine, minutes: pace.minutes(), ..machine };
     tell("\n");
-    REPORT.publish(&args.run, figures, limits, &machine)
+    Ok(table)
 }
 
 /// The library on a PostgreSQL, and no other process.
