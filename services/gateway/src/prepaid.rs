@@ -40,6 +40,7 @@ use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
 use crate::store::{self, JobRecord, PrepaidTerms, account_limits, api_keys, jobs};
 use crate::tasks::write_ledger::SubmitError;
+use crate::telemetry;
 
 /// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
 const SPECIAL_TOKENS: u64 = 3;
@@ -209,7 +210,10 @@ impl Prepaid {
         body_digest: Digest,
     ) -> Result<Option<Ended>, PrepaidError> {
         // Held until the job ends: what cannot run now is refused before anything is set aside.
-        let _slot = self.slots.try_acquire().map_err(|_| SubmitError::Overloaded)?;
+        let _slot = self.slots.try_acquire().map_err(|_| {
+            telemetry::refused("running_jobs");
+            SubmitError::Overloaded
+        })?;
         let new = self.offer(caller, order, body_digest).await?;
         let (job_id, owner) = (new.job_id, new.owner);
         let Some(begun_at) = self.begin(new.clone()).await? else { return Ok(None) };
