@@ -276,9 +276,9 @@ impl App {
         tasks.spawn("refresh_known", refresh.run(shutdown.clone()));
         tasks.spawn("relay_closings", relay.run(shutdown.clone()));
         tasks.spawn("write_ledger", self.ledger_writer.run(shutdown.clone()));
-        let expire = expire_reservations::run(store.clone(), clock, self.ledger, shutdown.clone());
+        let expire = expire_reservations::run(store.clone(), clock.clone(), self.ledger, shutdown.clone());
         tasks.spawn("expire_reservations", expire);
-        tasks.spawn("erase_results", erase_results::run(store, kept_for, shutdown));
+        tasks.spawn("erase_results", erase_results::run(store, clock, kept_for, shutdown));
         tasks.spawn("watch_dependencies", watch);
     }
 }

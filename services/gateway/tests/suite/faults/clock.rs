@@ -134,3 +134,21 @@ async fn one_that_jumped_ahead_while_no_gateway_ran_takes_no_money_for_what_it_e
     assert_eq!(customer.run(&gateway, job(&["hello"])).await.unwrap().charged_msat, 1030, "work goes on");
     sound(&world).await;
 }
+
+/// What is erased does not come back.
+#[tokio::test]
+async fn one_that_jumps_ahead_erases_no_answer() {
+    let mut world = World::new().await;
+    // Looked at every second.
+    world.settings.result_retention = Duration::from_secs(10);
+    let gateway = world.start().await;
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay(bought.id());
+    world.wait_for(bought.id(), State::Settled).await;
+    jump(&world, HOUR_MS).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(gateway.result(bought.key()).await.is_ok());
+    // Another gateway, which knows of no jump.
+    let _other = world.start().await;
+    until("it is erased", || async { gateway.result(bought.key()).await.is_err() }).await;
+}
