@@ -21,6 +21,10 @@ pub struct StoreConfig {
     /// [`StoreError::Unavailable`].
     #[serde(default = "default_acquire_timeout", with = "ailayer_platform::config::duration")]
     pub acquire_timeout: Duration,
+    /// How long a starting service tries to reach the server: where all of a machine starts at once, that takes
+    /// longer than one call may wait.
+    #[serde(default = "default_startup_timeout", with = "ailayer_platform::config::duration")]
+    pub startup_timeout: Duration,
     /// The server cancels a statement that takes longer; half of it is the longest wait for a lock.
     #[serde(default = "default_statement_timeout", with = "ailayer_platform::config::duration")]
     pub statement_timeout: Duration,
@@ -34,6 +38,10 @@ const fn default_acquire_timeout() -> Duration {
     Duration::from_secs(5)
 }
 
+const fn default_startup_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
 const fn default_statement_timeout() -> Duration {
     Duration::from_secs(10)
 }
@@ -45,6 +53,7 @@ impl StoreConfig {
             url: Secret::new(url.into()),
             max_connections: default_max_connections(),
             acquire_timeout: default_acquire_timeout(),
+            startup_timeout: default_startup_timeout(),
             statement_timeout: default_statement_timeout(),
         }
     }
@@ -66,6 +75,9 @@ impl StoreConfig {
         }
         if self.acquire_timeout.is_zero() {
             return Err(invalid("acquire_timeout", "must be longer than zero"));
+        }
+        if self.startup_timeout.is_zero() {
+            return Err(invalid("startup_timeout", "must be longer than zero"));
         }
         if self.statement_timeout < Duration::from_millis(2) {
             return Err(invalid("statement_timeout", "must be at least 2ms"));
@@ -94,8 +106,12 @@ mod tests {
             (StoreConfig::new("postgres://user:hunter2@host:port/x"), "gateway.store.url"),
             (StoreConfig { max_connections: 0, ..sound.clone() }, "gateway.store.max_connections"),
             (
-                StoreConfig { acquire_timeout: std::time::Duration::ZERO, ..sound },
+                StoreConfig { acquire_timeout: std::time::Duration::ZERO, ..sound.clone() },
                 "gateway.store.acquire_timeout",
+            ),
+            (
+                StoreConfig { startup_timeout: std::time::Duration::ZERO, ..sound },
+                "gateway.store.startup_timeout",
             ),
         ] {
             let text = broken.validate("gateway.store").unwrap_err().to_string();

@@ -40,7 +40,7 @@ macro_rules! migration {
 
 pub(crate) async fn run(
     base: &PgConnectOptions,
-    acquire_timeout: Duration,
+    startup_timeout: Duration,
     schema: &'static str,
     migrations: &[Migration],
 ) -> Result<(), StoreError> {
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     // Building an index may take long, so no statement time-out.
     let options = base.clone().options([("search_path", schema), ("lock_timeout", LOCK_TIMEOUT_MS)]);
     // A pool of one, because a pool tries again while the server is still starting.
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(acquire_timeout);
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(startup_timeout);
     let pool = pool.connect_with(options).await?;
     let mut connection = pool.acquire().await?.detach();
     let result = run_locked(&mut connection, schema, migrations).await;

@@ -1,6 +1,10 @@
 //! The pool of one service.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     PgPool,
@@ -37,7 +41,7 @@ impl Store {
     /// its own. Any number of processes may do this at once: an advisory lock makes them take turns.
     ///
     /// # Errors
-    /// `Unavailable` when the server cannot be reached within `acquire_timeout`, `InvalidConfig` when it turns us
+    /// `Unavailable` when the server cannot be reached within `startup_timeout`, `InvalidConfig` when it turns us
     /// away, `Migration` when the schema and `migrations` do not go together.
     pub async fn connect(
         config: &StoreConfig,
@@ -46,15 +50,15 @@ impl Store {
     ) -> Result<Self, StoreError> {
         check_schema_name(schema)?;
         let base = config.connect_options()?.application_name(&format!("ailayer-{schema}"));
-        let acquire_timeout = config.acquire_timeout;
-        migrate::run(&base, acquire_timeout, schema, migrations).await?;
+        migrate::run(&base, config.startup_timeout, schema, migrations).await?;
 
         let options = with_limits(base, schema, config.statement_timeout);
+        let acquire_timeout = config.acquire_timeout;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(acquire_timeout)
-            .connect_with(options.clone())
-            .await?;
+            .connect_lazy_with(options.clone());
+        first_connection(&pool, config.startup_timeout).await?;
         Ok(Self { pool, shared: Arc::new(Shared { schema, options, acquire_timeout }) })
     }
 
@@ -115,6 +119,17 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("schema", &self.shared.schema).finish_non_exhaustive()
+    }
+}
+
+/// The pool's own patience is a caller's, which is too short where all services start at once.
+async fn first_connection(pool: &PgPool, patience: Duration) -> Result<(), StoreError> {
+    let began = Instant::now();
+    loop {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) if began.elapsed() < patience => {}
+            first => return Ok(first.map(drop)?),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
+use ailayer_bench::generator::Refused;
 use ailayer_bench::null::MODEL;
 use ailayer_client::account::{PrepaidOrder, RunResult};
 use ailayer_client::admin::{CreateAccountRequest, CreateApiKeyRequest, KeyTerms, ProposeAdjustmentRequest};
@@ -11,6 +12,7 @@ use ailayer_client::{AccountClient, AdminClient, ClientConfig};
 use ailayer_devnet::Network;
 use ailayer_primitives::RequestId;
 use anyhow::{Context as _, ensure};
+use tonic::Code;
 use uuid::Uuid;
 
 use crate::books;
@@ -148,7 +150,11 @@ impl Shop<'_> {
             truncate: false,
             max_price_msat: 0,
         };
-        let answer = client.run(&order).await?;
+        let answer = client.run(&order).await.map_err(|error| match error.code() {
+            // Before anything is written: there is no job of it.
+            Code::ResourceExhausted => anyhow::Error::new(Refused(error.to_string())),
+            _ => error.into(),
+        })?;
         let at = Instant::now();
         let job = answer.job.context("an answer without its job")?;
         ensure!(job.state() == JobState::Settled, "a job is {:?} ({})", job.state(), job.release_reason);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use ailayer_bench::args::Pace;
 use ailayer_bench::client::Client;
-use ailayer_bench::generator::closed_loop;
+use ailayer_bench::generator::{Refused, closed_loop};
 use ailayer_bench::null::MODEL;
 use ailayer_bench::run::{Done, Window, rate};
 use ailayer_bench::schedule::poisson;
@@ -59,7 +59,7 @@ async fn buy(shop: &Shop<'_>, call: usize, since: Instant) -> anyhow::Result<Don
 /// One call of the null model itself.
 async fn ask(model: &Client, call: usize, since: Instant) -> anyhow::Result<Done> {
     let answer = model.embed(call, TEXT, None).await?;
-    let answer = answer.map_err(|code| anyhow::anyhow!("a call was refused: {code:?}"))?;
+    let answer = answer.map_err(|code| Refused(format!("{code:?}")))?;
     ensure!(is_null_answer(&answer.values), "another answer than the model's");
     Ok(answer.since(since))
 }

@@ -1,6 +1,7 @@
 //! Load: closed loops for throughput, open loops for latency.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -83,18 +84,58 @@ pub async fn open_loop<T, F: Future<Output = anyhow::Result<T>>>(
     Ok(answers)
 }
 
+/// The error of a call that the server turned away because it had too much to do.
+#[derive(Debug)]
+pub struct Refused(pub String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a call was refused: {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What became of the calls of a trace.
+#[derive(Debug)]
+pub struct Offered {
+    /// The answered ones.
+    pub done: Vec<Done>,
+    /// How many failed with [`Refused`].
+    pub refused: usize,
+}
+
+/// Plays a trace against `call`, as [`open_loop`] does; a call that is [`Refused`] is counted, and the others go on.
+///
+/// # Errors
+/// The first other one of a call.
+pub async fn offered(
+    trace: &[Duration],
+    begin: Instant,
+    call: impl AsyncFn(usize, Instant) -> anyhow::Result<Done>,
+) -> anyhow::Result<Offered> {
+    let outcomes = open_loop(trace, begin, async |index, due| match call(index, due).await {
+        Err(error) if error.is::<Refused>() => Ok(None),
+        ended => ended.map(Some),
+    })
+    .await?;
+    let refused = outcomes.iter().filter(|done| done.is_none()).count();
+    Ok(Offered { done: outcomes.into_iter().flatten().collect(), refused })
+}
+
 /// Plays a trace, with its warm-up, against `call`, which is told the number of the call and when it was due.
 ///
 /// # Errors
-/// The first of a call.
+/// The first of a call that is not [`Refused`].
 pub async fn traced(
     trace: &[Duration],
     warm_up: Duration,
     call: impl AsyncFn(usize, Instant) -> anyhow::Result<Done>,
 ) -> anyhow::Result<ArmRun> {
     let begin = soon();
-    let done = open_loop(trace, begin, |index, due| call(index, due)).await?;
-    Ok(ArmRun::of_latencies(&done, Window { begin: begin + warm_up, end: Instant::now() }))
+    let Offered { done, refused } = offered(trace, begin, call).await?;
+    let window = Window { begin: begin + warm_up, end: Instant::now() };
+    Ok(ArmRun { refused, ..ArmRun::of_latencies(&done, window) })
 }
 
 /// When a trace may begin: a little ahead, so that the clock's thread is there before the first call is due.

@@ -16,7 +16,7 @@ const RERUNS: usize = 2;
 pub struct Round {
     /// In the order of the arms.
     pub runs: Vec<ArmRun>,
-    /// True if the baseline varied too much even in the last rerun.
+    /// True if the baseline varied too much, or calls were refused, even in the last rerun.
     pub noisy: bool,
 }
 
@@ -33,7 +33,7 @@ impl Round {
 /// Runs the arms `0..arms` in turn, there and back: A B, B A, A B …
 ///
 /// A round whose baseline (the arm at `baseline`) varied by more than a tenth, within itself or against the rounds
-/// before, is run again, twice at most, and then kept as noisy.
+/// before, or in which a call was refused, is run again, twice at most, and then kept as noisy.
 ///
 /// # Errors
 /// The first of an arm.
@@ -47,14 +47,14 @@ pub async fn rounds(
     for number in 0..pace.rounds {
         let back = number % 2 == 1;
         let mut round = one(arms, back, &run).await?;
-        round.noisy = !steady(&rounds, &round, baseline);
+        round.noisy = !steady(&rounds, &round, baseline) || refused(&round) > 0;
         for _ in 0..RERUNS {
             if !round.noisy || !pace.may_repeat() {
                 break;
             }
             tell("~");
             round = one(arms, back, &run).await?;
-            round.noisy = !steady(&rounds, &round, baseline);
+            round.noisy = !steady(&rounds, &round, baseline) || refused(&round) > 0;
         }
         tell(".");
         rounds.push(round);
@@ -117,7 +117,16 @@ pub fn median_of(rounds: &[Round], arm: usize, value: impl Fn(&ArmRun) -> f64) -
     median(&values)
 }
 
-/// True if the baseline of any round was noise.
+/// True if a call of any round was refused: the latencies are then those of a smaller load.
+pub fn any_refused(rounds: &[Round]) -> bool {
+    rounds.iter().any(|round| refused(round) > 0)
+}
+
+fn refused(round: &Round) -> usize {
+    round.runs.iter().map(|run| run.refused).sum()
+}
+
+/// True if any round was noise.
 pub fn any_noisy(rounds: &[Round]) -> bool {
     rounds.iter().any(|round| round.noisy)
 }
@@ -141,6 +150,23 @@ mod tests {
         assert!(!steady(&before, &round([100.0, 80.0]), 0));
         assert!(!steady(&before, &round([80.0, 80.0]), 0));
         assert!(!steady(&before, &round([f64::NAN, 80.0]), 0));
+    }
+
+    /// A server that is overrun for a moment costs a round, not the run.
+    #[tokio::test]
+    async fn a_round_with_refused_calls_is_run_again() {
+        for (until, remains) in [(1, false), (9, true)] {
+            let runs = RefCell::new(0);
+            let all = rounds(&Pace { rounds: 1, ..pace(Instant::now()) }, 1, 0, async |_| {
+                *runs.borrow_mut() += 1;
+                let refused = usize::from(*runs.borrow() <= until);
+                Ok(ArmRun { halves: [1.0, 1.0], refused, ..ArmRun::default() })
+            })
+            .await
+            .unwrap();
+            assert_eq!((any_refused(&all), any_noisy(&all)), (remains, remains));
+            assert_eq!(*runs.borrow(), if remains { 1 + RERUNS } else { 2 });
+        }
     }
 
     fn pace(began: Instant) -> Pace {

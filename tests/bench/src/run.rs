@@ -45,6 +45,8 @@ pub struct ArmRun {
     pub server_seconds_each: f64,
     /// The same at the side that generates the load; 0 where nobody asks.
     pub client_seconds_each: f64,
+    /// Calls that the server turned away because it had too much to do.
+    pub refused: usize,
     /// The longest wait in the server's queue.
     pub oldest_wait: Duration,
     /// Rows, executions, tokens and padded tokens counted by the server meanwhile, where it counts them.

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 async fn own_server() -> (Postgres, StoreConfig) {
     let postgres = Postgres::start().await.unwrap();
     let mut config = StoreConfig::new(postgres.create_database().await.unwrap());
-    config.acquire_timeout = PATIENCE;
+    (config.acquire_timeout, config.startup_timeout) = (PATIENCE, PATIENCE);
     (postgres, config)
 }
 
@@ -75,6 +75,21 @@ async fn a_server_that_hangs_is_noticed() {
     Store::connect(&config, "shop", MIGRATIONS).await.unwrap();
 }
 
+/// As when all services of a machine start at once: a first connection may take longer than a call waits for one.
+#[tokio::test]
+async fn a_slow_server_has_more_time_at_the_start_than_later() {
+    let (postgres, mut config) = own_server().await;
+    config.startup_timeout = Duration::from_secs(60);
+    postgres.process().signal(Signal::STOP).unwrap();
+    let began = Instant::now();
+    let (store, ()) = tokio::join!(Store::connect(&config, "shop", MIGRATIONS), async {
+        tokio::time::sleep(3 * PATIENCE).await;
+        postgres.process().signal(Signal::CONT).unwrap();
+    });
+    store.unwrap();
+    assert!(began.elapsed() >= 3 * PATIENCE);
+}
+
 #[tokio::test]
 async fn an_exhausted_pool_gives_unavailable_in_time() {
     let mut config = new_database().await;
@@ -93,7 +108,7 @@ async fn a_wrong_password_or_database_is_a_configuration_error_at_once() {
     for (url, part) in
         [(wrong_password, "password authentication failed"), (postgres.url("nowhere"), "does not exist")]
     {
-        let config = StoreConfig { acquire_timeout: Duration::from_secs(30), ..StoreConfig::new(url) };
+        let config = StoreConfig::new(url);
         let began = Instant::now();
         let error = Store::connect(&config, "shop", MIGRATIONS).await.unwrap_err();
         assert!(matches!(error, StoreError::InvalidConfig(_)), "{error:?}");

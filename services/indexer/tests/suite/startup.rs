@@ -69,7 +69,7 @@ async fn a_database_that_cannot_be_used_stops_the_start() {
     let config = config(url, "tcp://127.0.0.1:1", "");
     let config = Config {
         store: ailayer_store::StoreConfig {
-            acquire_timeout: std::time::Duration::from_millis(300),
+            startup_timeout: std::time::Duration::from_millis(300),
             ..config.store.clone()
         },
         ..config

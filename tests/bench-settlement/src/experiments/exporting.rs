@@ -1,16 +1,16 @@
 //! G4: the gateway's time on a core with traces and metrics exported, against the same without.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use ailayer_bench::args::Pace;
 use ailayer_bench::figure::{Better, Figure};
-use ailayer_bench::generator::{open_loop, soon};
-use ailayer_bench::rounds::{any_noisy, median_of, ratios, rounds};
+use ailayer_bench::generator::{offered, soon};
+use ailayer_bench::rounds::{any_noisy, any_refused, median_of, ratios, rounds};
 use ailayer_bench::run::{ArmRun, Window};
-use ailayer_bench::schedule::poisson;
 
 use super::hop::LOAD;
-use super::{SHORTER, buy, most};
+use super::{Arrivals, SHORTER, buy};
 use crate::args::Id;
 use crate::platform::Platform;
 use crate::processes::Processes;
@@ -33,25 +33,30 @@ pub async fn measure(platform: &Platform, pace: &Pace) -> anyhow::Result<Figure>
     let without = platform.customers.at(&off.process.grpc_url())?;
     let of_on = Processes::new(platform.paid_path(&on.process)?);
     let of_off = Processes::new(platform.paid_path(&off.process)?);
-    let rate = most(&without).await? * LOAD;
-    let trace = poisson(TRACE, rate, pace.warm_up + pace.arm);
+    let arrivals = Arrivals::new(&without, LOAD, TRACE, &pace, 2);
     let spans = sink.spans();
     let measured = rounds(&pace, 2, OFF, async |arm| {
         let (shop, processes) = if arm == ON { (&with, &of_on) } else { (&without, &of_off) };
-        let begin = soon();
+        let trace = arrivals.next().await?;
+        let (begin, refused) = (soon(), Cell::new(0));
         let window = Window { begin: begin + pace.warm_up, end: begin + pace.warm_up + pace.arm };
-        let load = open_loop(&trace, begin, async |call, due| buy(shop, call, due).await);
+        let load = async {
+            let load = offered(&trace, begin, async |call, due| buy(shop, call, due).await).await?;
+            refused.set(load.refused);
+            Ok(load.done)
+        };
         let (done, server_seconds_each) = processes.metered(window, load).await?;
         let run = ArmRun::of_latencies(&done, Window { end: Instant::now(), ..window });
-        Ok(ArmRun { server_seconds_each, ..run })
+        Ok(ArmRun { server_seconds_each, refused: refused.get(), ..run })
     })
     .await?;
     let spans = (sink.spans() - spans) as f64;
     let each = ratios(&measured, ON, OFF, |run| run.server_seconds_each * 1e6)?;
     let figure = Figure::of(Id::G4.name(), Better::Lower, GOAL, "core us a call", &each)
         .noisy_if(any_noisy(&measured))
+        .void_if(any_refused(&measured), "calls were refused")
         .void_if(spans == 0.0, "nothing was exported")
-        .note("calls/s", rate)
+        .note("calls/s", arrivals.at_most() * LOAD)
         .note("spans", spans)
         .note("p50 ms", median_of(&measured, ON, ArmRun::p50_ms))
         .note("p50 ms without", median_of(&measured, OFF, ArmRun::p50_ms));

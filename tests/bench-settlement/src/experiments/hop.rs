@@ -3,7 +3,7 @@
 use ailayer_bench::args::Pace;
 use ailayer_bench::figure::{Better, Figure};
 use ailayer_bench::generator::traced;
-use ailayer_bench::rounds::{Round, any_noisy, median_of, rounds};
+use ailayer_bench::rounds::{Round, any_noisy, any_refused, median_of, rounds};
 use ailayer_bench::run::ArmRun;
 
 use super::{Arrivals, SHORTER, Sides, ask, buy, most};
@@ -41,6 +41,7 @@ pub async fn measure(platform: &Platform, pace: &Pace, syncs: f64) -> anyhow::Re
         anyhow::Ok(
             Figure::of(id.name(), Better::Lower, goal, "ms added", &added)
                 .noisy_if(any_noisy(&measured))
+                .void_if(any_refused(&measured), "calls were refused")
                 .void_if(added.iter().any(|(_, relay, _)| *relay <= 0.0), "the bare hop added nothing")
                 .note("arrivals/s", arrivals.at_most() * LOAD)
                 .note("model ms", median_of(&measured, MODEL, value))

@@ -3,7 +3,7 @@
 use ailayer_bench::args::Pace;
 use ailayer_bench::figure::{Better, Figure};
 use ailayer_bench::generator::traced;
-use ailayer_bench::rounds::{any_noisy, median_of, rounds};
+use ailayer_bench::rounds::{any_noisy, any_refused, median_of, rounds};
 use ailayer_bench::run::ArmRun;
 use ailayer_devnet::AilayerBinary;
 
@@ -46,6 +46,7 @@ pub async fn measure(platform: &Platform, pace: &Pace) -> anyhow::Result<Figure>
     gateway.process.stop().await?;
     Ok(Figure::of(Id::G2.name(), Better::Lower, GOAL, "ms", &added)
         .noisy_if(any_noisy(&measured))
+        .void_if(any_refused(&measured), "calls were refused")
         .note("arrivals/s", arrivals.at_most() * LOAD)
         .note("calls/s at most", arrivals.at_most())
         .note("p50 ms", median_of(&measured, GATEWAY, ArmRun::p50_ms))
