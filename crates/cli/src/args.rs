@@ -147,8 +147,12 @@ pub struct DemoArgs {
 #[derive(Debug, clap::Args)]
 pub struct BuyArgs {
     /// Texts to embed.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "tensors")]
     pub texts: Vec<String>,
+    /// Tensors for a tensor model in place of texts: a JSON file as the Open Inference Protocol has it,
+    /// {"inputs": [{"name", "datatype", "shape", "data"}]}.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "truncate"], requires = "model")]
+    pub tensors: Option<PathBuf>,
     /// The seller's gateway, http://host:port.
     #[arg(long, env = "AILAYER_GATEWAY")]
     pub gateway: String,
@@ -249,6 +253,9 @@ pub struct VerifyArgs {
     /// A text that was sent, in order; repeat for each. Proves that the receipt is about your request.
     #[arg(long = "text")]
     pub texts: Vec<String>,
+    /// The file of tensors that was sent. Proves that the receipt is about your request.
+    #[arg(long, value_name = "FILE", conflicts_with = "texts")]
+    pub tensors: Option<PathBuf>,
     /// The answer as `ailayer buy` saved it (`<job>.answer.json`). Proves that the receipt is about it.
     #[arg(long)]
     pub answer: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ailayer_client::gateway::{Order, Seller};
+use ailayer_client::gateway::{Order, Output as AnswerOutput, Seller};
 use ailayer_client::purchase::Terms;
 use ailayer_client::{ClientConfig, GatewayClient};
 use ailayer_primitives::{AmountMsat, RequestId};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::args::BuyArgs;
 use crate::exit::{Exit, Failure, internal};
 use crate::output::Output;
+use crate::tensors;
 use sealed::Seal;
 
 mod fetch;
@@ -47,8 +48,7 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
         request_id,
         model_name: args.model.clone(),
         model_version: String::new(),
-        texts: args.texts.clone(),
-        truncate: args.truncate,
+        task: crate::customer::task(args.texts.clone(), args.truncate, args.tensors.as_deref())?,
         network: args.wallet.network,
         sealed_to: seal.as_ref().map(Seal::public_key),
     };
@@ -59,9 +59,9 @@ pub async fn run(args: BuyArgs, out: &Output) -> Result<(), Failure> {
     // The price is known, and found acceptable, before the wallet is even opened.
     let (offer, purchase) = purchase::quote(&gateway, &order, &terms).await?;
     out.progress(format_args!(
-        "quote: {} for {} tokens, job {}",
+        "quote: {} for {}, job {}",
         purchase.quote.price_msat,
-        offer.input_tokens,
+        metered(offer.input_tokens, offer.tensor_bytes),
         purchase.job_id()
     ));
     let kept = keep::job(&args.out, &args.gateway, &terms.seller, &order, &offer)?;
@@ -166,27 +166,49 @@ struct Saved {
 }
 
 fn report(bought: &Bought, saved: &Saved, out: &Output) {
-    let rows: Vec<&[f32]> = bought.answer.rows.iter().map(AsRef::as_ref).collect();
-    let value = json!({
+    let usage = bought.receipt.usage;
+    let mut value = json!({
         "job_id": bought.receipt.job_id,
         "price_msat": bought.receipt.price_msat,
         "fee_msat": bought.fee_msat,
-        "input_tokens": bought.receipt.usage.input_tokens,
+        "input_tokens": usage.input_tokens,
+        "tensor_bytes": usage.tensor_bytes,
         "output_digest": bought.receipt.output_digest,
         "receipt": saved.receipt,
         "answer": saved.answer,
         "bundle": saved.bundle,
-        "embeddings": rows,
     });
     let mut text = format!(
-        "paid {} and {} msat in fees for {} tokens",
-        bought.receipt.price_msat, bought.fee_msat, bought.receipt.usage.input_tokens
+        "paid {} and {} msat in fees for {}",
+        bought.receipt.price_msat,
+        bought.fee_msat,
+        metered(usage.input_tokens, usage.tensor_bytes)
     );
-    for row in rows {
-        text.push('\n');
-        text.push_str(&preview(row));
+    let (field, shown, lines) = match bought.answer.delivered.output() {
+        AnswerOutput::Rows(rows) => {
+            let lines: Vec<String> = rows.iter().map(|row| preview(&row.values)).collect();
+            ("embeddings", json!(bought.answer.delivered.vectors()), lines.join("\n"))
+        }
+        AnswerOutput::Tensors(tensors) => {
+            let outputs = tensors::to_json(tensors).get("outputs").cloned().unwrap_or_default();
+            ("outputs", outputs, tensors::preview(tensors))
+        }
+    };
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(field.to_owned(), shown);
     }
+    text.push('\n');
+    text.push_str(&lines);
     out.result(&value, text);
+}
+
+/// What a price was made from, in words.
+pub fn metered(input_tokens: u64, tensor_bytes: u64) -> String {
+    if tensor_bytes == 0 {
+        format!("{input_tokens} tokens")
+    } else {
+        format!("{tensor_bytes} bytes of tensors")
+    }
 }
 
 /// The first numbers of a vector.

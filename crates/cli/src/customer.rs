@@ -1,17 +1,20 @@
 //! `ailayer run`, `balance`, `statement`, `deposit`: what a customer with a key does.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ailayer_client::account::{DepositState, PrepaidOrder, RunResult};
-use ailayer_client::gateway::JobState;
+use ailayer_client::account::{self, DepositState, PrepaidOrder};
+use ailayer_client::gateway::{JobState, Output as AnswerOutput, Task};
 use ailayer_client::{AccountClient, ClientConfig};
 use ailayer_primitives::RequestId;
-use serde_json::json;
+use ailayer_receipt::answer::Answer;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::args::{BalanceArgs, DepositArgs, RunArgs, StatementArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::tensors;
 
 /// How often a deposit is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -27,14 +30,21 @@ fn fresh(given: Option<RequestId>) -> RequestId {
     given.unwrap_or_else(|| RequestId::new(Uuid::new_v4()))
 }
 
+/// What is asked for: texts, or the tensors of a file.
+pub fn task(texts: Vec<String>, truncate: bool, tensors: Option<&Path>) -> Result<Task, Failure> {
+    match tensors {
+        None => Ok(Task::Embed { texts, truncate }),
+        Some(file) => tensors::read_request(file).map(Task::Infer),
+    }
+}
+
 /// Runs a job and shows what it brought and cost.
 pub async fn run(args: RunArgs, out: &Output) -> Result<(), Failure> {
     let order = PrepaidOrder {
         request_id: fresh(args.request_id),
         model_name: args.model,
         model_version: String::new(),
-        texts: args.texts,
-        truncate: args.truncate,
+        task: task(args.texts, args.truncate, args.tensors.as_deref())?,
         max_price_msat: args.max_price_msat,
     };
     out.progress(format_args!("request {} (repeat it with --request-id)", order.request_id));
@@ -44,24 +54,40 @@ pub async fn run(args: RunArgs, out: &Output) -> Result<(), Failure> {
         let message = format!("the job ended {:?}: {}; nothing was taken", job.state(), job.release_reason);
         return Err(Failure::new(Exit::Refused, message));
     }
-    let rows = match answer.result {
-        Some(RunResult::Embed(result)) => result.embeddings,
-        None => Vec::new(),
-    };
-    let value = json!({
+    let brought = account::answer(&answer)?;
+    let mut value = json!({
         "job_id": job.job_id,
         "job_token": hex::encode(&answer.job_token),
         "charged_msat": answer.charged_msat,
         "receipt": answer.receipt,
         "quote": answer.quote,
-        "embeddings": rows.iter().map(|row| &row.values).collect::<Vec<_>>(),
     });
     let mut text = format!("job        {}\ncharged    {} msat", job.job_id, answer.charged_msat);
-    for (row, given) in rows.iter().zip(&order.texts) {
-        text.push_str(&format!("\n{}  {given}", crate::buy::preview(&row.values)));
+    if let Some(brought) = brought {
+        show(&brought, &order.task, &mut value, &mut text);
     }
     out.result(&value, text);
     Ok(())
+}
+
+/// What a job has brought, as a field of the result and as lines behind what is told.
+fn show(brought: &Answer, task: &Task, value: &mut Value, text: &mut String) {
+    let (field, shown) = match brought.output() {
+        AnswerOutput::Rows(rows) => {
+            for (row, given) in rows.iter().zip(task.texts()) {
+                text.push_str(&format!("\n{}  {given}", crate::buy::preview(&row.values)));
+            }
+            ("embeddings", json!(brought.vectors()))
+        }
+        AnswerOutput::Tensors(tensors) => {
+            text.push('\n');
+            text.push_str(&tensors::preview(tensors));
+            ("outputs", tensors::to_json(tensors).get("outputs").cloned().unwrap_or_default())
+        }
+    };
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(field.to_owned(), shown);
+    }
 }
 
 /// Shows the balance.

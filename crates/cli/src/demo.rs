@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ailayer_client::gateway::{Order, Seller};
+use ailayer_client::gateway::{Order, Seller, Task};
 use ailayer_client::purchase::Terms;
 use ailayer_client::{AuditClient, ClientConfig, GatewayClient, PaymentClient};
 use ailayer_devnet::{AilayerBinary, DataDir, Network, NetworkOptions, Toolbox};
@@ -100,7 +100,7 @@ fn in_company(texts: Vec<String>) -> Vec<String> {
 }
 
 fn summary(bought: &Bought) -> Value {
-    let rows: Vec<&[f32]> = bought.answer.rows.iter().map(AsRef::as_ref).collect();
+    let rows = bought.answer.delivered.vectors();
     json!({
         "receipt": bought.receipt,
         "fee_msat": bought.fee_msat,
@@ -179,8 +179,7 @@ impl<'a> Stage<'a> {
             request_id: RequestId::new(Uuid::new_v4()),
             model_name: MODEL.to_owned(),
             model_version: String::new(),
-            texts: texts.to_vec(),
-            truncate: true,
+            task: Task::Embed { texts: texts.to_vec(), truncate: true },
             network: self.seller.network,
             sealed_to: None,
         }
@@ -230,10 +229,10 @@ impl<'a> Stage<'a> {
             "   settled    in {:.2} s: the buyer can send {before} -> {after} msat",
             began.elapsed().as_secs_f64()
         ));
-        for (row, text) in bought.answer.rows.iter().zip(texts) {
-            out.line(format_args!("   {}  {}", preview(&row.values), similarity::shorten(text, 48)));
+        let rows = bought.answer.delivered.vectors();
+        for (row, text) in rows.iter().zip(texts) {
+            out.line(format_args!("   {}  {}", preview(row), similarity::shorten(text, 48)));
         }
-        let rows: Vec<&[f32]> = bought.answer.rows.iter().map(AsRef::as_ref).collect();
         out.line("   similarity (cosine)");
         for line in similarity::table(&rows) {
             out.line(format_args!("   {line}"));

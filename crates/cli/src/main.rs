@@ -16,6 +16,7 @@ mod output;
 mod serve;
 mod statement;
 mod status;
+mod tensors;
 mod up;
 mod verify;
 

@@ -220,8 +220,9 @@ pub async fn price(args: PriceArgs, out: &Output) -> Result<(), Failure> {
     let client = client(&args.target)?;
     let prices = match args.command {
         PriceCommand::List => client.prices().await?,
-        PriceCommand::Set { model, per_call_msat, per_token_msat } => {
-            let price = Price { model_name: model, per_call_msat, per_token_msat, set: true };
+        PriceCommand::Set { model, per_call_msat, per_token_msat, per_tensor_byte_msat } => {
+            let price =
+                Price { model_name: model, per_call_msat, per_token_msat, per_tensor_byte_msat, set: true };
             vec![client.set_price(price).await?]
         }
         PriceCommand::Remove { model } => client.remove_price(model).await?.into_iter().collect(),
@@ -232,16 +233,17 @@ pub async fn price(args: PriceArgs, out: &Output) -> Result<(), Failure> {
             it.model_name.clone(),
             it.per_call_msat.to_string(),
             it.per_token_msat.to_string(),
+            it.per_tensor_byte_msat.to_string(),
             from.to_owned(),
         ]
     };
     let value = |it: &Price| {
         json!({
             "model": it.model_name, "per_call_msat": it.per_call_msat,
-            "per_token_msat": it.per_token_msat, "set": it.set,
+            "per_token_msat": it.per_token_msat, "per_tensor_byte_msat": it.per_tensor_byte_msat, "set": it.set,
         })
     };
-    let head = ["model", "msat per call", "msat per token", "from"];
+    let head = ["model", "msat per call", "msat per token", "msat per tensor byte", "from"];
     table(out, &head, prices.iter().map(row).collect(), prices.iter().map(value).collect());
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use ailayer_primitives::Digest;
 use ailayer_receipt::bundle::MAX_BUNDLE_BYTES;
-use ailayer_receipt::verify::{Report, Trust, verify_json};
+use ailayer_receipt::verify::{KnownOutput, Report, Trust, verify_json};
 use ailayer_tlog::note::Verifier;
 
 use crate::args::VerifyArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::tensors;
 
 /// The largest answer that is read: a gateway's largest message in digits, and some.
 const MAX_ANSWER_BYTES: u64 = 1 << 28;
@@ -39,15 +40,21 @@ fn trust(args: &VerifyArgs) -> Result<Trust, Failure> {
         min_confirmations: args.min_confirmations,
         trusted_block: args.trusted_block,
         request_texts: (!args.texts.is_empty()).then(|| args.texts.clone()),
+        request_tensors: args.tensors.as_deref().map(tensors::read_request).transpose()?,
         output: args.answer.as_deref().map(read_answer).transpose()?,
         sealed_digest: args.sealed.as_deref().map(digest_of_ciphertext).transpose()?,
     })
 }
 
-/// The vectors that `ailayer buy` saved.
-fn read_answer(path: &Path) -> Result<Vec<Vec<f32>>, Failure> {
+/// The answer that `ailayer buy` saved: a list of vectors, or an object with tensors.
+fn read_answer(path: &Path) -> Result<KnownOutput, Failure> {
     let json = read_bounded("--answer", path)?;
-    serde_json::from_slice(&json).map_err(|error| wrong_file("--answer", path, &error))
+    if json.trim_ascii_start().starts_with(b"{") {
+        let tensors = tensors::read_outputs(&json);
+        return tensors.map(KnownOutput::Tensors).map_err(|why| wrong_file("--answer", path, &why));
+    }
+    let rows = serde_json::from_slice(&json);
+    rows.map(KnownOutput::Rows).map_err(|error| wrong_file("--answer", path, &error))
 }
 
 /// Of the ciphertext that `ailayer buy --sealed` saved.
@@ -100,7 +107,8 @@ pub fn describe(report: &Report) -> String {
         "model        {} version {} sha256 {}",
         receipt.model.name, receipt.model.version, receipt.model.digest
     ));
-    line(format!("price        {}, {} tokens", receipt.price_msat, receipt.usage.input_tokens));
+    let metered = crate::buy::metered(receipt.usage.input_tokens, receipt.usage.tensor_bytes);
+    line(format!("price        {}, {metered}", receipt.price_msat));
     line(format!("outcome      {}", report.ending));
     if let (Some(seal), Some(digest)) = (report.quote.seal, receipt.sealed_digest) {
         line(format!("sealed       to {}", seal.buyer_key));

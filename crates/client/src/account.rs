@@ -3,6 +3,7 @@
 use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel, stream_channel};
 use ailayer_primitives::{JobToken, RequestId};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_receipt::answer::Answer;
 use futures::stream::{BoxStream, StreamExt as _};
 use pb::account_service_client::AccountServiceClient;
 
@@ -13,14 +14,14 @@ pub use pb::{
 
 use crate::bearer::Bearer;
 use crate::error::refused;
-use crate::gateway::JobKey;
+use crate::gateway::{JobKey, Task, rows, tensors};
 use crate::wire::Reader;
 use crate::{CallError, MAX_ANSWER_BYTES};
 
 const SERVICE: &str = "gateway";
 const READ: Reader = Reader(SERVICE);
 
-/// Embeds texts at the account's expense.
+/// Runs a model at the account's expense.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrepaidOrder {
     /// The idempotency key; a random UUID.
@@ -29,10 +30,8 @@ pub struct PrepaidOrder {
     pub model_name: String,
     /// The version; empty for the newest.
     pub model_version: String,
-    /// The texts.
-    pub texts: Vec<String>,
-    /// Cuts long texts instead of refusing them.
-    pub truncate: bool,
+    /// What to do.
+    pub task: Task,
     /// The most it may cost, millisatoshi; 0 for no limit but the balance.
     pub max_price_msat: u64,
 }
@@ -42,6 +41,15 @@ pub fn job_key(answer: &RunJobResponse) -> Result<JobKey, CallError> {
     let job = READ.required("job", answer.job.as_ref())?;
     let job_id = READ.parse("job_id", &job.job_id)?;
     Ok(JobKey { job_id, token: JobToken::new(READ.bytes("job_token", &answer.job_token)?) })
+}
+
+/// What a job has brought, checked to be whole; nothing if it brought nothing. Hold its digest against the receipt's.
+pub fn answer(answer: &RunJobResponse) -> Result<Option<Answer>, CallError> {
+    match answer.result.clone() {
+        None => Ok(None),
+        Some(RunResult::Embed(embed)) => rows(embed).map(Some),
+        Some(RunResult::Infer(infer)) => tensors(infer).map(Some),
+    }
 }
 
 /// Calls the gateway with an API key.
@@ -115,12 +123,11 @@ impl AccountClient {
 
     /// Runs a job to its end, or answers the end of the one that the request id has made.
     pub async fn run(&self, order: &PrepaidOrder) -> Result<RunJobResponse, CallError> {
-        let embed = pb::EmbedTask { texts: order.texts.clone(), truncate: order.truncate };
         let request = pb::RunJobRequest {
             request_id: order.request_id.to_string(),
             model_name: order.model_name.clone(),
             model_version: order.model_version.clone(),
-            task: Some(pb::run_job_request::Task::Embed(embed)),
+            task: Some(order.task.to_run()),
             max_price_msat: order.max_price_msat,
         };
         let request = self.key.request(request, SERVICE)?;

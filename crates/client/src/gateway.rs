@@ -10,7 +10,8 @@ use futures::stream::{BoxStream, StreamExt as _};
 use pb::gateway_service_client::GatewayServiceClient;
 
 pub use pb::{JobState, ReceiptPromise};
-pub use types::{Answer, Job, JobKey, ModelOffer, Offer, Order, ReceiptStatus, Row, Seller};
+pub use types::{Answer, Job, JobKey, ModelOffer, Offer, Order, Output, ReceiptStatus, Row, Seller, Task};
+pub(crate) use types::{rows, tensors};
 
 use crate::error::refused;
 use crate::wire::Reader;
@@ -50,12 +51,11 @@ impl GatewayClient {
     /// Asks for a quote. Idempotent by the order's request id. Check the offer before paying:
     /// [`crate::purchase::check_offer`].
     pub async fn create_quote(&self, order: &Order) -> Result<Offer, CallError> {
-        let embed = pb::EmbedTask { texts: order.texts.clone(), truncate: order.truncate };
         let request = pb::CreateQuoteRequest {
             request_id: order.request_id.to_string(),
             model_name: order.model_name.clone(),
             model_version: order.model_version.clone(),
-            task: Some(pb::create_quote_request::Task::Embed(embed)),
+            task: Some(order.task.to_quote()),
             network: network_to_proto(order.network) as i32,
             sealed_to: order.sealed_to.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         };
@@ -92,16 +92,7 @@ impl GatewayClient {
     pub async fn result(&self, key: &JobKey) -> Result<Answer, CallError> {
         let request = pb::GetResultRequest { key: Some(key.to_proto()) };
         let answer = self.unary.clone().get_result(request).await.map_err(refused(SERVICE))?.into_inner();
-        let pb::get_result_response::Result::Embed(embed) = READ.required("result", answer.result)? else {
-            return Err(CallError::malformed(SERVICE, "a ciphertext in place of an answer"));
-        };
-        let rows = embed.embeddings.into_iter().map(|it| Row {
-            values: it.values,
-            input_tokens: it.input_tokens,
-            truncated: it.truncated,
-        });
-        let output_digest = Digest::new(READ.bytes("output_digest", &answer.output_digest)?);
-        Ok(Answer { rows: rows.collect(), output_digest })
+        Answer::read(answer)
     }
 
     /// Fetches the ciphertext of a sealed job, as soon as its receipt is in the log. Check it before it is acknowledged:
@@ -111,9 +102,7 @@ impl GatewayClient {
         let answer = self.unary.clone().get_result(request).await.map_err(refused(SERVICE))?.into_inner();
         match READ.required("result", answer.result)? {
             pb::get_result_response::Result::Sealed(ciphertext) => Ok(ciphertext),
-            pb::get_result_response::Result::Embed(_) => {
-                Err(CallError::malformed(SERVICE, "an answer in place of a ciphertext"))
-            }
+            _ => Err(CallError::malformed(SERVICE, "an answer in place of a ciphertext")),
         }
     }
 

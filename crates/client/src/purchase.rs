@@ -3,8 +3,7 @@
 //! Pure. Nothing here believes a field that the seller's signature does not cover.
 
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, UnixS};
-use ailayer_receipt::digest::{embed_input, embed_output_rows};
-use ailayer_receipt::statement::{Model, Rail, Task};
+use ailayer_receipt::statement::{Model, Rail};
 use ailayer_receipt::{Envelope, EnvelopeError, GatewayKey, Quote, Receipt};
 use thiserror::Error;
 
@@ -75,13 +74,14 @@ pub struct Purchase {
 pub fn check_offer(order: &Order, terms: &Terms, offer: &Offer, now: UnixS) -> Result<Purchase, OfferError> {
     let envelope = Envelope::parse(&offer.quote)?;
     let quote: Quote = envelope.open(&terms.seller)?;
-    let asked = embed_input(&order.texts).map_err(|_| OfferError::TooManyTexts)?;
+    let asked = order.task.digest().map_err(|_| OfferError::TooManyTexts)?;
     require(quote.seller == terms.seller, "seller")?;
     require(quote.job_id == offer.key.job_id, "job")?;
     require(quote.network == order.network, "network")?;
-    require(quote.task == Task::Embed, "task")?;
+    require(quote.task == order.task.name(), "task")?;
     require(quote.rail == Rail::Hold, "way to pay")?;
     require(quote.request_digest == asked, "request")?;
+    require(quote.tensor_bytes == order.task.tensor_bytes(), "number of bytes")?;
     require(quote.model.name == order.model_name, "model")?;
     require(order.model_version.is_empty() || quote.model.version == order.model_version, "model version")?;
     require(quote.seal.map(|seal| seal.buyer_key) == order.sealed_to, "sealing key")?;
@@ -170,11 +170,10 @@ pub enum AnswerError {
 /// Checks a receipt against the purchase, and the delivered answer against the receipt.
 pub fn check_answer(purchase: &Purchase, receipt: &str, answer: &Answer) -> Result<Receipt, AnswerError> {
     let receipt = check_receipt(purchase, receipt)?;
-    if u64::try_from(answer.rows.len()) != Ok(receipt.usage.rows) {
+    if u64::try_from(answer.delivered.rows()) != Ok(receipt.usage.rows) {
         return Err(AnswerError::Shape);
     }
-    let delivered = embed_output_rows(&answer.rows).map_err(|_| AnswerError::Shape)?;
-    if delivered != receipt.output_digest || answer.output_digest != receipt.output_digest {
+    if answer.delivered.digest() != receipt.output_digest || answer.output_digest != receipt.output_digest {
         return Err(AnswerError::OutputDigest);
     }
     Ok(receipt)
@@ -193,6 +192,7 @@ pub fn check_receipt(purchase: &Purchase, receipt: &str) -> Result<Receipt, Answ
     same(receipt.payment_hash == Some(purchase.payment_hash), "payment")?;
     same(receipt.quote_digest == purchase.quote_digest, "quote")?;
     same(receipt.usage.input_tokens == quote.input_tokens, "number of tokens")?;
+    same(receipt.usage.tensor_bytes == quote.tensor_bytes, "number of bytes")?;
     match (quote.seal.is_some(), receipt.sealed_digest.is_some()) {
         (true, false) => Err(AnswerError::Seal("in the clear")),
         (false, true) => Err(AnswerError::Seal("sealed")),

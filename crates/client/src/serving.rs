@@ -1,8 +1,11 @@
-//! Model serving on text.
+//! Model serving: texts by its own service, tensors by the Open Inference Protocol.
 
 use ailayer_platform::client::{ClientConfig, ClientError, GrpcChannel, channel};
 use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::serving::v1 as pb;
+use ailayer_proto::inference::infer_parameter::ParameterChoice;
+use ailayer_proto::inference::{self as oip, grpc_inference_service_client::GrpcInferenceServiceClient};
+use ailayer_receipt::tensor::{Inference, Tensor, TensorSpec, Tensors};
 use pb::serving_service_client::ServingServiceClient;
 use tonic::Request;
 use uuid::Uuid;
@@ -15,6 +18,9 @@ const SERVICE: &str = "model-serving";
 const READ: Reader = Reader(SERVICE);
 /// Names the account a call is made for.
 const ACCOUNT_HEADER: &str = "x-ailayer-account";
+
+/// Asks that the answer says which file ran on what.
+const DESCRIBE_MODEL: &str = "describe_model";
 
 /// A loaded model version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,20 @@ pub struct Model {
     pub max_items: u32,
     /// The longest text in bytes.
     pub max_text_bytes: u32,
+    /// What a tensor model takes. Told by [`ServingClient::list_models`] only.
+    pub inputs: Vec<TensorSpec>,
+    /// What a tensor model gives. Told by [`ServingClient::list_models`] only.
+    pub outputs: Vec<TensorSpec>,
+}
+
+/// What a tensor model says of a tensor.
+fn specs(specs: Vec<pb::TensorSpec>) -> Vec<TensorSpec> {
+    let spec = |spec: pb::TensorSpec| TensorSpec {
+        name: spec.name,
+        datatype: spec.datatype,
+        shape: spec.shape.into_iter().map(|side| u64::try_from(side).ok()).collect(),
+    };
+    specs.into_iter().map(spec).collect()
 }
 
 impl Model {
@@ -51,6 +71,8 @@ impl Model {
             dimensions: model.dimensions,
             max_items: model.max_items,
             max_text_bytes: model.max_text_bytes,
+            inputs: specs(model.inputs),
+            outputs: specs(model.outputs),
         })
     }
 }
@@ -70,19 +92,100 @@ pub struct EmbedCall {
     pub account: Option<Uuid>,
 }
 
+/// A request that names the account.
+fn request<T>(account: Option<Uuid>, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let account = account.and_then(|account| account.to_string().parse().ok());
+    if let Some(account) = account {
+        request.metadata_mut().insert(ACCOUNT_HEADER, account);
+    }
+    request
+}
+
 impl EmbedCall {
-    /// A request that names the account.
     fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let account = self.account.and_then(|account| account.to_string().parse().ok());
-        if let Some(account) = account {
-            request.metadata_mut().insert(ACCOUNT_HEADER, account);
-        }
-        request
+        request(self.account, message)
     }
 
     const fn truncation(&self) -> i32 {
         (if self.truncate { pb::Truncation::End } else { pb::Truncation::Refuse }) as i32
+    }
+}
+
+/// Tensors for a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InferCall {
+    /// The model's name.
+    pub model_name: String,
+    /// The version; empty for the newest that is ready.
+    pub model_version: String,
+    /// What is asked.
+    pub inference: Inference,
+    /// For whom: accounts that wait are served in turn. None for strangers, who are one account together.
+    pub account: Option<Uuid>,
+}
+
+impl InferCall {
+    fn to_proto(&self) -> oip::ModelInferRequest {
+        let tensors = self.inference.inputs.as_slice();
+        let input = |tensor: &Tensor| oip::model_infer_request::InferInputTensor {
+            name: tensor.name.clone(),
+            datatype: tensor.datatype.clone(),
+            // A side that is too long for the protocol is longer than any model takes.
+            shape: tensor.shape.iter().map(|side| i64::try_from(*side).unwrap_or(i64::MAX)).collect(),
+            ..Default::default()
+        };
+        let output = |name: &String| oip::model_infer_request::InferRequestedOutputTensor {
+            name: name.clone(),
+            ..Default::default()
+        };
+        let describe = ParameterChoice::BoolParam(true);
+        let describe = oip::InferParameter { parameter_choice: Some(describe) };
+        oip::ModelInferRequest {
+            model_name: self.model_name.clone(),
+            model_version: self.model_version.clone(),
+            parameters: [(DESCRIBE_MODEL.to_owned(), describe)].into(),
+            inputs: tensors.iter().map(input).collect(),
+            outputs: self.inference.outputs.iter().map(output).collect(),
+            raw_input_contents: tensors.iter().map(|tensor| tensor.contents.clone().into()).collect(),
+            ..Default::default()
+        }
+    }
+}
+
+/// The outputs of a tensor model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inferred {
+    /// The SHA-256 of the model file that ran.
+    pub model_digest: Digest,
+    /// What ran it.
+    pub execution_provider: String,
+    /// The outputs.
+    pub outputs: Tensors,
+}
+
+impl Inferred {
+    fn read(answer: oip::ModelInferResponse) -> Result<Self, CallError> {
+        let word = |name: &str| match answer.parameters.get(name).map(|it| &it.parameter_choice) {
+            Some(Some(ParameterChoice::StringParam(word))) => Ok(word.clone()),
+            _ => Err(CallError::malformed(SERVICE, format!("no {name}"))),
+        };
+        let (model_digest, execution_provider) = (word("model_digest")?, word("execution_provider")?);
+        if answer.raw_output_contents.len() != answer.outputs.len() {
+            return Err(CallError::malformed(SERVICE, "another number of raw contents than of outputs"));
+        }
+        let outputs = answer.outputs.into_iter().zip(answer.raw_output_contents);
+        let outputs = outputs.map(|(output, contents)| {
+            let shape = output.shape.iter().map(|side| u64::try_from(*side)).collect::<Result<_, _>>();
+            let shape = shape.map_err(|_| CallError::malformed(SERVICE, "a side below zero"))?;
+            Ok(Tensor { name: output.name, datatype: output.datatype, shape, contents: contents.into() })
+        });
+        let outputs = Tensors::try_new(outputs.collect::<Result<_, CallError>>()?);
+        Ok(Self {
+            model_digest: READ.parse("model_digest", &model_digest)?,
+            execution_provider,
+            outputs: outputs.map_err(|error| CallError::malformed(SERVICE, error.to_string()))?,
+        })
     }
 }
 
@@ -125,13 +228,18 @@ pub struct Embedded {
 #[derive(Clone, Debug)]
 pub struct ServingClient {
     unary: ServingServiceClient<GrpcChannel>,
+    tensors: GrpcInferenceServiceClient<GrpcChannel>,
 }
 
 impl ServingClient {
     /// Prepares the client; the connection comes up at the first call.
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
-        let unary = ServingServiceClient::new(channel(config)?).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self { unary })
+        let channel = channel(config)?;
+        let tensors = GrpcInferenceServiceClient::new(channel.clone());
+        Ok(Self {
+            unary: ServingServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            tensors: tensors.max_decoding_message_size(MAX_ANSWER_BYTES),
+        })
     }
 
     /// Lists the models that are ready, by name and version.
@@ -190,6 +298,13 @@ impl ServingClient {
             queue_time_us: answer.queue_time_us,
             inference_time_us: answer.inference_time_us,
         })
+    }
+
+    /// Runs a model on tensors.
+    pub async fn infer(&self, call: &InferCall) -> Result<Inferred, CallError> {
+        let request = request(call.account, call.to_proto());
+        let answer = self.tensors.clone().model_infer(request).await.map_err(refused(SERVICE))?;
+        Inferred::read(answer.into_inner())
     }
 }
 

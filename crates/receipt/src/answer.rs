@@ -1,12 +1,15 @@
-//! The answer of an embedding job and its byte form: what a gateway stores, and what a sealed result opens to.
+//! The answer of a job and its byte form: what a gateway stores, and what a sealed result opens to.
 
 use ailayer_primitives::Digest;
 use thiserror::Error;
 
 use crate::digest::{DigestError, embed_output_rows};
+use crate::tensor::Tensors;
 
-/// First byte of the byte form.
-const VERSION: u8 = 1;
+/// First byte of the byte form of embeddings.
+const ROWS: u8 = 1;
+/// First byte of the byte form of tensors.
+const TENSORS: u8 = 2;
 /// The most rows or dimensions that are read back; far above every limit of an order.
 const MAX_SIDE: usize = 1 << 20;
 
@@ -41,15 +44,24 @@ pub enum AnswerError {
     Malformed,
 }
 
-/// The embeddings of a job.
+/// What a job has brought.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// One row a text, in order.
+    Rows(Vec<Row>),
+    /// The outputs of a tensor model.
+    Tensors(Tensors),
+}
+
+/// The answer of a job, with the digest that its receipt commits to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    rows: Vec<Row>,
+    output: Output,
     digest: Digest,
 }
 
 impl Answer {
-    /// Checks rows and takes their digest.
+    /// Checks embeddings and takes their digest.
     pub fn try_new(rows: Vec<Row>) -> Result<Self, AnswerError> {
         if rows.first().is_none_or(|row| row.values.is_empty()) {
             return Err(AnswerError::Shape);
@@ -58,12 +70,38 @@ impl Answer {
             return Err(AnswerError::NotFinite(index));
         }
         let digest = embed_output_rows(&rows).map_err(|_: DigestError| AnswerError::Shape)?;
-        Ok(Self { rows, digest })
+        Ok(Self { output: Output::Rows(rows), digest })
     }
 
-    /// One row a text, in order.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    /// Takes the digest of what a tensor model has answered.
+    pub fn of_tensors(tensors: Tensors) -> Self {
+        Self { digest: tensors.digest(), output: Output::Tensors(tensors) }
+    }
+
+    /// What it says.
+    pub const fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// The same, to be kept.
+    pub fn into_output(self) -> Output {
+        self.output
+    }
+
+    /// The vectors of embeddings; none of tensors.
+    pub fn vectors(&self) -> Vec<&[f32]> {
+        match &self.output {
+            Output::Rows(rows) => rows.iter().map(AsRef::as_ref).collect(),
+            Output::Tensors(_) => Vec::new(),
+        }
+    }
+
+    /// How many rows or tensors it has: a receipt's `usage.rows`.
+    pub fn rows(&self) -> usize {
+        match &self.output {
+            Output::Rows(rows) => rows.len(),
+            Output::Tensors(tensors) => tensors.as_slice().len(),
+        }
     }
 
     /// The digest the receipt commits to.
@@ -71,42 +109,73 @@ impl Answer {
         self.digest
     }
 
-    /// The tokens of all texts together.
-    pub fn input_tokens(&self) -> u64 {
-        self.rows.iter().map(|row| u64::from(row.input_tokens)).sum()
+    /// The bytes of its numbers, or of its tensors' contents.
+    pub fn content_bytes(&self) -> u64 {
+        let bytes = |row: &Row| u64::try_from(row.values.len()).unwrap_or(u64::MAX).saturating_mul(4);
+        match &self.output {
+            Output::Rows(rows) => rows.iter().map(bytes).fold(0, u64::saturating_add),
+            Output::Tensors(tensors) => tensors.content_bytes(),
+        }
     }
 
-    /// The byte form: version, rows (u32le), dimensions (u32le), then for each row tokens (u32le), truncated (u8) and the
-    /// numbers (f32le).
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let dimensions = self.rows.first().map_or(0, |row| row.values.len());
-        let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-        let mut bytes = vec![VERSION];
-        bytes.extend(side(self.rows.len()));
-        bytes.extend(side(dimensions));
-        for row in &self.rows {
-            bytes.extend(row.input_tokens.to_le_bytes());
-            bytes.push(u8::from(row.truncated));
-            row.values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    /// The tokens of all texts together; none of tensors.
+    pub fn input_tokens(&self) -> u64 {
+        match &self.output {
+            Output::Rows(rows) => rows.iter().map(|row| u64::from(row.input_tokens)).sum(),
+            Output::Tensors(_) => 0,
         }
-        bytes
+    }
+
+    /// The byte form. Of embeddings: 1, rows (u32le), dimensions (u32le), then for each row tokens (u32le), truncated (u8) and the
+    /// numbers (f32le). Of tensors: 2, and [`Tensors::write`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.output {
+            Output::Rows(rows) => write_rows(rows),
+            Output::Tensors(tensors) => {
+                let mut bytes = vec![TENSORS];
+                tensors.write(&mut bytes);
+                bytes
+            }
+        }
     }
 
     /// Reads the byte form and takes the digest anew, so that a damaged row is noticed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AnswerError> {
         let mut rest = bytes;
-        if take::<1>(&mut rest)? != [VERSION] {
-            return Err(AnswerError::Malformed);
+        match take::<1>(&mut rest)? {
+            [ROWS] => read_rows(rest),
+            [TENSORS] => {
+                let tensors = Tensors::read(&mut rest).map_err(|_| AnswerError::Malformed)?;
+                if rest.is_empty() { Ok(Self::of_tensors(tensors)) } else { Err(AnswerError::Malformed) }
+            }
+            _ => Err(AnswerError::Malformed),
         }
-        let (count, dimensions) = (side(&mut rest)?, side(&mut rest)?);
-        let row_bytes =
-            dimensions.checked_mul(4).and_then(|it| it.checked_add(5)).ok_or(AnswerError::Malformed)?;
-        if count.checked_mul(row_bytes) != Some(rest.len()) {
-            return Err(AnswerError::Malformed);
-        }
-        let rows = (0..count).map(|_| read_row(&mut rest, dimensions)).collect::<Result<_, _>>()?;
-        Self::try_new(rows)
     }
+}
+
+fn write_rows(rows: &[Row]) -> Vec<u8> {
+    let dimensions = rows.first().map_or(0, |row| row.values.len());
+    let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = vec![ROWS];
+    bytes.extend(side(rows.len()));
+    bytes.extend(side(dimensions));
+    for row in rows {
+        bytes.extend(row.input_tokens.to_le_bytes());
+        bytes.push(u8::from(row.truncated));
+        row.values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    }
+    bytes
+}
+
+fn read_rows(mut rest: &[u8]) -> Result<Answer, AnswerError> {
+    let (count, dimensions) = (side(&mut rest)?, side(&mut rest)?);
+    let row_bytes =
+        dimensions.checked_mul(4).and_then(|it| it.checked_add(5)).ok_or(AnswerError::Malformed)?;
+    if count.checked_mul(row_bytes) != Some(rest.len()) {
+        return Err(AnswerError::Malformed);
+    }
+    let rows = (0..count).map(|_| read_row(&mut rest, dimensions)).collect::<Result<_, _>>()?;
+    Answer::try_new(rows)
 }
 
 fn read_row(rest: &mut &[u8], dimensions: usize) -> Result<Row, AnswerError> {
@@ -130,6 +199,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], AnswerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Tensor;
 
     fn row(values: &[f32]) -> Row {
         Row { values: values.to_vec(), input_tokens: 4, truncated: true }
@@ -144,15 +214,30 @@ mod tests {
         assert_eq!(again.input_tokens(), 8);
     }
 
+    fn tensors() -> Answer {
+        let contents = 0.5_f32.to_le_bytes().to_vec();
+        let tensor = Tensor { name: "y".to_owned(), datatype: "FP32".to_owned(), shape: vec![1], contents };
+        Answer::of_tensors(Tensors::try_new(vec![tensor]).unwrap())
+    }
+
+    #[test]
+    fn tensors_round_trip_too() {
+        let again = Answer::from_bytes(&tensors().to_bytes()).unwrap();
+        assert_eq!((again.rows(), again.input_tokens()), (1, 0));
+        assert_eq!(again, tensors());
+    }
+
     #[test]
     fn damaged_bytes_are_refused() {
-        let bytes = Answer::try_new(vec![row(&[1.0])]).unwrap().to_bytes();
-        for length in 0..bytes.len() {
-            assert_eq!(Answer::from_bytes(&bytes[..length]), Err(AnswerError::Malformed));
+        for bytes in [Answer::try_new(vec![row(&[1.0])]).unwrap().to_bytes(), tensors().to_bytes()] {
+            for length in 0..bytes.len() {
+                assert_eq!(Answer::from_bytes(&bytes[..length]), Err(AnswerError::Malformed));
+            }
+            let longer = [bytes.as_slice(), &[0]].concat();
+            assert_eq!(Answer::from_bytes(&longer), Err(AnswerError::Malformed));
         }
-        let longer = [bytes.as_slice(), &[0]].concat();
-        assert_eq!(Answer::from_bytes(&longer), Err(AnswerError::Malformed));
-        let huge = [&[VERSION][..], &u32::MAX.to_le_bytes(), &u32::MAX.to_le_bytes()].concat();
+        assert_eq!(Answer::from_bytes(&[3]), Err(AnswerError::Malformed));
+        let huge = [&[ROWS][..], &u32::MAX.to_le_bytes(), &u32::MAX.to_le_bytes()].concat();
         assert_eq!(Answer::from_bytes(&huge), Err(AnswerError::Malformed));
     }
 

@@ -3,6 +3,7 @@
 //! - [`statement`]: what the gateway signs: [`Quote`], [`Receipt`], [`Closing`].
 //! - [`envelope`]: how it signs them: DSSE envelopes whose exact bytes are the log entries.
 //! - [`digest`]: canonical digests of requests and outputs.
+//! - [`tensor`]: tensors that are checked, and their byte form.
 //! - [`answer`]: the byte form of an answer, which is what a sealed result opens to.
 //! - [`bundle`]: everything a stranger needs, in one JSON file.
 //! - [`anchor`]: the commitment to a checkpoint in a Bitcoin transaction, and the proof that a block holds it.
@@ -18,6 +19,7 @@ pub mod envelope;
 pub mod keys;
 pub mod promise;
 pub mod statement;
+pub mod tensor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verify;

@@ -87,6 +87,12 @@ impl Model {
     }
 }
 
+/// Fields that older statements do not have are left out where they say nothing, so that those stay as they were.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn check_version(version: u32) -> Result<(), StatementError> {
     if version == VERSION { Ok(()) } else { Err(StatementError::Version(version)) }
 }

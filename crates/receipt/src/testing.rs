@@ -18,7 +18,7 @@ use crate::digest::{embed_input, embed_output_rows};
 use crate::keys::GatewaySigner;
 use crate::statement::{Claim, Model, Rail, Seal, Task, Usage};
 use crate::statement::{Closing, Outcome, Quote, Receipt, VERSION};
-use crate::verify::Trust;
+use crate::verify::{KnownOutput, Trust};
 
 pub use block::Block;
 #[cfg(test)]
@@ -154,7 +154,8 @@ impl Fixture {
             min_confirmations: u32::try_from(parts.anchor.headers.len()).expect("few"),
             trusted_block: Some(tip.block_hash()),
             request_texts: Some(self.texts.clone()),
-            output: Some(self.output.clone()),
+            request_tensors: None,
+            output: Some(KnownOutput::Rows(self.output.clone())),
             sealed_digest: self.receipt.sealed_digest,
         }
     }
@@ -203,6 +204,7 @@ fn quote(gateway: &GatewaySigner, texts: &[String]) -> Quote {
         task: Task::Embed,
         request_digest: embed_input(texts).expect("few texts"),
         input_tokens: 8,
+        tensor_bytes: 0,
         price_msat: price(),
         rail: Rail::Hold,
         expiry_unix_s: UnixS(1_767_226_200),
@@ -220,7 +222,7 @@ fn receipt(quote: &Quote, output: &[Vec<f32>]) -> Receipt {
         execution_provider: "CPUExecutionProvider".to_owned(),
         request_digest: quote.request_digest,
         output_digest: embed_output_rows(output).expect("rectangular"),
-        usage: Usage { input_tokens: quote.input_tokens, rows: 2 },
+        usage: Usage { input_tokens: quote.input_tokens, tensor_bytes: 0, rows: 2 },
         price_msat: quote.price_msat,
         rail: quote.rail,
         payment_hash: Some(Preimage::new([0x33; 32]).payment_hash()),

@@ -25,9 +25,19 @@ use bitcoin::BlockHash;
 
 use crate::bundle::Bundle;
 use crate::keys::GatewayKey;
+use crate::tensor::{Inference, Tensors};
 
 pub use error::{Part, VerifyError};
 pub use report::{Ending, Report};
+
+/// An answer that the caller has.
+#[derive(Debug, Clone)]
+pub enum KnownOutput {
+    /// One vector a text.
+    Rows(Vec<Vec<f32>>),
+    /// Tensors.
+    Tensors(Tensors),
+}
 
 /// What the caller knows from elsewhere. The default pins nothing and asks for one confirmation.
 #[derive(Debug, Clone, Default)]
@@ -44,8 +54,10 @@ pub struct Trust {
     pub trusted_block: Option<BlockHash>,
     /// The texts that were sent.
     pub request_texts: Option<Vec<String>>,
-    /// The vectors that came back.
-    pub output: Option<Vec<Vec<f32>>>,
+    /// The tensors that were sent.
+    pub request_tensors: Option<Inference>,
+    /// What came back.
+    pub output: Option<KnownOutput>,
     /// The SHA-256 of the ciphertext that was delivered, of a sealed answer.
     pub sealed_digest: Option<Digest>,
 }

@@ -30,6 +30,7 @@ use crate::driver::Driver;
 use crate::jobs::{JobRow, JobRows, Jobs};
 use crate::models::Models;
 use crate::operators::Operators;
+use crate::places::Places;
 use crate::ports::{AuditLog, Books, Payments, Serving};
 use crate::prepaid::{Prepaid, PrepaidSettings};
 use crate::prices::Prices;
@@ -170,6 +171,7 @@ impl App {
             payments: Arc::clone(&ports.payments),
             log: log.clone(),
             network: settings.quotes.network,
+            max_output_bytes: settings.quotes.limits.max_output_bytes,
             lease: settings.lease,
             claim_again: settings.claim_again,
             brakes: brakes.clone(),
@@ -206,7 +208,7 @@ impl App {
             signals: signals.clone(),
             crash_points,
         };
-        let watchers = usize::try_from(settings.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
+        let places = usize::try_from(settings.max_watchers).unwrap_or(usize::MAX);
         let gateway = Gateway {
             quotes,
             prepaid,
@@ -222,7 +224,7 @@ impl App {
             log,
             signals,
             payer_header: settings.payer_header.clone(),
-            watchers: Arc::new(Semaphore::new(watchers)),
+            places: Places::new(places),
             shutdown,
         };
         Self { gateway, driver, ledger, ledger_writer, ports, settings }

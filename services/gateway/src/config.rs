@@ -103,6 +103,9 @@ pub struct Config {
     /// Bytes of all texts of a job together.
     #[serde(default = "default_max_input_bytes")]
     pub max_input_bytes: u32,
+    /// Bytes of an answer's numbers or tensors at most: a larger one fails its job, which costs nothing.
+    #[serde(default = "default_max_output_bytes")]
+    pub max_output_bytes: u32,
     /// Who may make the calls of `AdminService`; nobody without one.
     #[serde(default)]
     pub operators: Vec<OperatorKey>,
@@ -133,6 +136,9 @@ pub struct ModelPrice {
     /// Asked for each input token, millisatoshi.
     #[serde(default)]
     pub per_token_msat: u64,
+    /// Asked for each byte of the input tensors' contents, millisatoshi.
+    #[serde(default)]
+    pub per_tensor_byte_msat: u64,
 }
 
 const fn default_quote_expiry() -> Duration {
@@ -195,6 +201,10 @@ const fn default_max_text_bytes() -> u32 {
     64 * 1024
 }
 
+const fn default_max_output_bytes() -> u32 {
+    8 << 20
+}
+
 const fn default_max_input_bytes() -> u32 {
     1024 * 1024
 }
@@ -225,6 +235,7 @@ impl Config {
             ("max_items", self.max_items),
             ("max_text_bytes", self.max_text_bytes),
             ("max_input_bytes", self.max_input_bytes),
+            ("max_output_bytes", self.max_output_bytes),
         ] {
             if limit == 0 {
                 return invalid(key, "must be at least 1");
@@ -320,6 +331,7 @@ impl Config {
                 max_items: self.max_items,
                 max_text_bytes: self.max_text_bytes,
                 max_input_bytes: self.max_input_bytes,
+                max_output_bytes: self.max_output_bytes,
             },
         })
     }
@@ -340,11 +352,15 @@ impl Config {
             let invalid =
                 |why: String| ConfigError::invalid("gateway.prices", format!("{}: {why}", price.model));
             let amount = |msat| AmountMsat::try_new(msat).map_err(|error| invalid(error.to_string()));
-            let (per_call, per_token) = (amount(price.per_call_msat)?, amount(price.per_token_msat)?);
-            if per_call == AmountMsat::ZERO && per_token == AmountMsat::ZERO {
+            let in_force = Price {
+                per_call: amount(price.per_call_msat)?,
+                per_token: amount(price.per_token_msat)?,
+                per_tensor_byte: amount(price.per_tensor_byte_msat)?,
+            };
+            if in_force.is_zero() {
                 return Err(invalid("a price of zero cannot be invoiced".to_owned()));
             }
-            if prices.insert(price.model.clone(), Price { per_call, per_token }).is_some() {
+            if prices.insert(price.model.clone(), in_force).is_some() {
                 return Err(invalid("has two prices".to_owned()));
             }
         }

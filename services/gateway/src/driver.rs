@@ -31,7 +31,7 @@ use crate::brakes::Brakes;
 use crate::crash_points::CrashPoints;
 use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::keys::Keys;
-use crate::domain::order::EmbedInput;
+use crate::domain::order::JobInput;
 use crate::jobs::{ChangeError, Jobs};
 use crate::ports::{Payments, Serving};
 use crate::signals::Signals;
@@ -99,6 +99,8 @@ pub struct Driver {
     pub log: Log,
     /// The network money moves on.
     pub network: ailayer_primitives::Network,
+    /// The largest answer that is kept, bytes of its numbers or tensors.
+    pub max_output_bytes: u32,
     /// How long a lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long after a claim was asked for it is asked for again, if no event has come.
@@ -129,7 +131,7 @@ impl Driver {
     pub async fn drive_begun(
         &self,
         running: JobRecord,
-        input: EmbedInput,
+        input: JobInput,
         owner: Uuid,
     ) -> Option<(JobRecord, Option<Answer>)> {
         let job_id = running.job_id;
@@ -137,9 +139,9 @@ impl Driver {
         let mut answer = None;
         let steps = async {
             let next = match self.attempt(&running, Some(input), Look::Later).await {
-                Ok((found, provider)) => {
-                    let next = self.complete(&running, &found, provider, None).await;
-                    answer = Some(found);
+                Ok(done) => {
+                    let next = self.complete(&running, &done, None).await;
+                    answer = Some(done.answer);
                     next
                 }
                 Err(failed) => self.not_answered(&running, failed).await,

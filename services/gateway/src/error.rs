@@ -5,6 +5,7 @@ use std::time::Duration;
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_platform::error::Failure;
 use ailayer_primitives::JobId;
+use ailayer_receipt::tensor::{Misfit, TensorError};
 use thiserror::Error;
 
 use crate::deposits::DepositError;
@@ -12,6 +13,7 @@ use crate::domain::job::{Refused, State};
 use crate::domain::ledger::page::InvalidPageToken;
 use crate::domain::order::OrderError;
 use crate::jobs::ChangeError;
+use crate::places::Full;
 use crate::prepaid::PrepaidError;
 use crate::quotes::QuoteError;
 use crate::store::ledger::accounts::ListError;
@@ -40,9 +42,9 @@ pub enum JobError {
     /// Another digest than the receipt's was acknowledged.
     #[error("the receipt commits to another ciphertext")]
     OtherDigest,
-    /// Too many buyers watch their jobs.
-    #[error("too many jobs are watched at once; ask for the job instead")]
-    TooManyWatchers,
+    /// There is no place for another stream.
+    #[error(transparent)]
+    TooManyStreams(Full),
     /// What is stored does not verify.
     #[error("job {job_id}: {what}")]
     Verification {
@@ -66,7 +68,8 @@ impl From<JobError> for Failure {
             }
             JobError::ResultErased => Self::new(ErrorReason::ResultErased, message),
             JobError::OtherDigest => Self::field(ErrorReason::DigestMismatch, "sealed_digest", message),
-            JobError::TooManyWatchers => Self::new(ErrorReason::Overloaded, message),
+            JobError::TooManyStreams(Full::All) => Self::new(ErrorReason::Overloaded, message),
+            JobError::TooManyStreams(Full::Share) => Self::new(ErrorReason::TooManyOpen, message),
             JobError::Verification { .. } => {
                 Self::new(ErrorReason::VerificationFailed, "what is stored about this job does not verify")
                     .with_source(error)
@@ -183,7 +186,7 @@ impl From<PrepaidError> for Failure {
     fn from(error: PrepaidError) -> Self {
         let message = error.to_string();
         match error {
-            PrepaidError::Order(error) => order_failure(&error),
+            PrepaidError::Order(error) => error.into(),
             PrepaidError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
             PrepaidError::NotForSale(_) | PrepaidError::NotLoaded(_) => {
                 Self::field(ErrorReason::ModelNotFound, "model_name", message)
@@ -234,9 +237,11 @@ impl From<QuoteError> for Failure {
     fn from(error: QuoteError) -> Self {
         let message = error.to_string();
         match error {
-            QuoteError::Order(error) => order_failure(&error),
+            QuoteError::Order(error) => error.into(),
             QuoteError::RequestIdReused => Self::field(ErrorReason::RequestIdReused, "request_id", message),
-            QuoteError::NotForSale(_) => Self::field(ErrorReason::ModelNotFound, "model_name", message),
+            QuoteError::NotForSale(_) | QuoteError::NotLoaded(_) => {
+                Self::field(ErrorReason::ModelNotFound, "model_name", message)
+            }
             QuoteError::Admission(error) => error.into(),
             QuoteError::NotSynced => Self::new(ErrorReason::NotSynced, message),
             QuoteError::Ended => Self::new(ErrorReason::QuoteExpired, message),
@@ -274,18 +279,46 @@ impl From<ChangeError> for Failure {
     }
 }
 
-fn order_failure(error: &OrderError) -> Failure {
-    let message = error.to_string();
-    let (reason, field) = match error {
-        OrderError::RequestId => (ErrorReason::InvalidField, "request_id"),
-        OrderError::Name(field) => (ErrorReason::InvalidField, *field),
-        OrderError::WrongNetwork(_) => (ErrorReason::WrongNetwork, "network"),
-        OrderError::NoTexts | OrderError::EmptyText(_) => (ErrorReason::InputEmpty, "embed.texts"),
-        OrderError::TooManyTexts { .. }
-        | OrderError::TextTooLong { .. }
-        | OrderError::InputTooLong { .. } => (ErrorReason::InputTooLarge, "embed.texts"),
-    };
-    Failure::field(reason, field, message)
+const fn tensor_reason(error: &TensorError) -> ErrorReason {
+    match error {
+        TensorError::None => ErrorReason::InputEmpty,
+        TensorError::TooMany => ErrorReason::InputTooLarge,
+        TensorError::Datatype(_) => ErrorReason::DatatypeMismatch,
+        TensorError::Shape(_) => ErrorReason::ShapeMismatch,
+        TensorError::Contents { .. } | TensorError::Elements(_) => ErrorReason::ContentMismatch,
+        TensorError::Name(_) | TensorError::Twice(_) | TensorError::Malformed => ErrorReason::InvalidField,
+    }
+}
+
+const fn misfit(error: &Misfit) -> (ErrorReason, &'static str) {
+    match error {
+        Misfit::NoInput(_) | Misfit::Missing(_) => (ErrorReason::InvalidField, "infer.inputs"),
+        Misfit::Datatype { .. } => (ErrorReason::DatatypeMismatch, "infer.inputs"),
+        Misfit::Shape { .. } => (ErrorReason::ShapeMismatch, "infer.inputs"),
+        Misfit::NoOutput(_) => (ErrorReason::InvalidField, "infer.outputs"),
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(error: OrderError) -> Self {
+        let (reason, field) = match &error {
+            OrderError::RequestId => (ErrorReason::InvalidField, "request_id"),
+            OrderError::Name(field) => (ErrorReason::InvalidField, *field),
+            OrderError::WrongNetwork(_) => (ErrorReason::WrongNetwork, "network"),
+            OrderError::NoTexts | OrderError::EmptyText(_) => (ErrorReason::InputEmpty, "embed.texts"),
+            OrderError::TooManyTexts { .. }
+            | OrderError::TextTooLong { .. }
+            | OrderError::InputTooLong { .. } => (ErrorReason::InputTooLarge, "embed.texts"),
+            OrderError::TooManyTensors { field, .. } => (ErrorReason::InputTooLarge, *field),
+            OrderError::TensorsTooLong { .. } => (ErrorReason::InputTooLarge, "infer.inputs"),
+            OrderError::EmptyTensor(_) => (ErrorReason::ShapeMismatch, "infer.inputs"),
+            OrderError::NotDescribed => (ErrorReason::ModelNotReady, "model_name"),
+            OrderError::Tensor(error) => (tensor_reason(error), "infer.inputs"),
+            OrderError::Misfit(error) => misfit(error),
+            OrderError::WrongTask(_) => (ErrorReason::InvalidField, "task"),
+        };
+        Self::field(reason, field, error.to_string())
+    }
 }
 
 /// Passes on what the caller can do something about; anything else of a dependency is our affair.

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod known;
 pub mod models;
 pub mod operators;
+pub mod places;
 pub mod ports;
 pub mod prepaid;
 pub mod prices;

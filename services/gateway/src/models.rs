@@ -29,12 +29,7 @@ impl Models {
     /// The model of that name and version; the newest where none is named. None if it is not loaded.
     pub async fn find(&self, name: &str, version: &str) -> Result<Option<Model>, CallError> {
         let models = self.loaded.get(async || self.read().await).await?;
-        let mut named = models.iter().filter(|model| model.name == name);
-        let found = match version {
-            "" => named.max_by_key(|model| model.version.parse::<u64>().unwrap_or(0)),
-            version => named.find(|model| model.version == version),
-        };
-        Ok(found.cloned())
+        Ok(named(&models, name, version).cloned())
     }
 
     /// Asks ahead of need.
@@ -44,6 +39,15 @@ impl Models {
 
     async fn read(&self) -> Result<Arc<Vec<Model>>, CallError> {
         Ok(Arc::new(self.serving.list_models().await?))
+    }
+}
+
+/// The model of that name and version among those that are loaded; the newest where no version is named.
+pub fn named<'a>(models: &'a [Model], name: &str, version: &str) -> Option<&'a Model> {
+    let mut named = models.iter().filter(|model| model.name == name);
+    match version {
+        "" => named.max_by_key(|model| model.version.parse::<u64>().unwrap_or(0)),
+        version => named.find(|model| model.version == version),
     }
 }
 

@@ -5,7 +5,7 @@
 use ailayer_client::CallError;
 use ailayer_client::audit::{Appended, EntryProof, Log};
 use ailayer_client::payment::{HoldInvoice, Journal, Node, PaymentEvent};
-use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
+use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model, Tokenized};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
 use ailayer_seal::{ResultKey, SharedSecret};
 use ailayer_tlog::NodeHash;
@@ -55,6 +55,8 @@ pub trait Serving: Send + Sync + 'static {
     async fn tokenize(&self, call: &EmbedCall) -> Result<Tokenized, CallError>;
     /// Computes embeddings.
     async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError>;
+    /// Runs a tensor model.
+    async fn infer(&self, call: &InferCall) -> Result<Inferred, CallError>;
 }
 
 /// Writes what changes of prepaid jobs: operations of the ledger and rows, together or not at all. The real one is the

@@ -8,7 +8,7 @@ use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::answer::Answer;
-use ailayer_receipt::digest::{DigestError, embed_input};
+use ailayer_receipt::digest::DigestError;
 use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
 use thiserror::Error;
@@ -26,8 +26,8 @@ use crate::domain::job::{Job, Rail};
 use crate::domain::keys::{Keys, token_hash};
 use crate::domain::ledger::sale::SaleError;
 use crate::domain::ledger::{Refusal, Verdict, prepaid};
-use crate::domain::order::{EmbedInput, Order, OrderError, OrderLimits};
-use crate::domain::price::{Price, PriceError};
+use crate::domain::order::{EmbedInput, JobInput, Order, OrderError, OrderLimits};
+use crate::domain::price::{Price, PriceError, Usage};
 use crate::domain::statements::{QuoteFacts, sign_quote};
 use crate::driver::Driver;
 use crate::jobs::JobRow;
@@ -137,7 +137,7 @@ pub struct PrepaidOrder {
     /// The version; empty for the newest.
     pub model_version: String,
     /// What to do.
-    pub input: EmbedInput,
+    pub input: JobInput,
     /// The most it may cost.
     pub max_price: Option<AmountMsat>,
 }
@@ -289,16 +289,18 @@ impl Prepaid {
         let found = self.models.find(&order.model_name, &order.model_version).await;
         let model = found.map_err(PrepaidError::Serving)?;
         let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
-        let (input_tokens, cap) = self.bound(caller, order, &price, &model).await?;
-        self.access.tokens(caller, input_tokens)?;
+        order.input.check_model(&model.kind, &model.inputs, &model.outputs)?;
+        let (usage, cap) = self.bound(caller, order, &price, &model).await?;
+        self.access.tokens(caller, usage.input_tokens)?;
         let job_id = JobId::new(Uuid::now_v7());
         let created_at = self.clock.now().await?;
         let facts = QuoteFacts {
             job_id,
             network: self.settings.network,
             model: Model { name: model.name, version: model.version, digest: model.digest },
-            request_digest: embed_input(&order.input.texts)?,
-            input_tokens,
+            task: order.input.task(),
+            request_digest: order.input.digest()?,
+            usage,
             price: cap,
             rail: Rail::Prepaid,
             created: created_at.to_s(),
@@ -311,9 +313,9 @@ impl Prepaid {
             body_digest,
             token_hash: token_hash(&self.keys.token(job_id)),
             model: facts.model.clone(),
-            input: serde_json::to_vec(&order.input)?,
+            input: order.input.to_bytes()?,
             request_digest: facts.request_digest,
-            input_tokens,
+            usage,
             quote: sign_quote(self.keys.signer(), facts)?.into_string(),
             cap,
             terms: PrepaidTerms { account: caller.account, key_id: caller.key_id, price },
@@ -323,28 +325,33 @@ impl Prepaid {
         })
     }
 
-    /// How many tokens may be charged for, and what that many cost: what is reserved. Reckoned from the length of the texts; only
-    /// if that is more than the caller allows, they are counted, and refused if they really cost more.
+    /// What may be charged for, and what that costs: what is reserved. Of texts it is reckoned from their length; only if that is more
+    /// than the caller allows, their tokens are counted, and refused if they really cost more. Of tensors it is exact.
     async fn bound(
         &self,
         caller: &Caller,
         order: &PrepaidOrder,
         price: &Price,
         model: &Loaded,
-    ) -> Result<(u64, AmountMsat), PrepaidError> {
-        let most = most_tokens(&order.input, model);
-        let cap = price.of(most)?;
+    ) -> Result<(Usage, AmountMsat), PrepaidError> {
+        let (most, texts) = match &order.input {
+            JobInput::Embed(input) => (Usage::tokens(most_tokens(input, model)), Some(input)),
+            JobInput::Infer(inference) => (Usage::tensors(inference.inputs.content_bytes()), None),
+        };
+        let cap = price.of(&most)?;
         let Some(limit) = order.max_price.filter(|limit| cap > *limit) else { return Ok((most, cap)) };
+        let Some(input) = texts else { return Err(PrepaidError::TooExpensive { price: cap, limit }) };
         let call = EmbedCall {
             model_name: order.model_name.clone(),
             model_version: model.version.clone(),
-            texts: order.input.texts.clone(),
-            truncate: order.input.truncate,
+            texts: input.texts.clone(),
+            truncate: input.truncate,
             account: Some(caller.account.uuid()),
         };
         let counted = self.driver.serving.tokenize(&call).await.map_err(PrepaidError::Serving)?;
         let counted = counted.token_counts.iter().map(|count| u64::from(*count)).fold(0, u64::saturating_add);
-        match price.of(counted)? {
+        let counted = Usage::tokens(counted);
+        match price.of(&counted)? {
             price if price > limit => Err(PrepaidError::TooExpensive { price, limit }),
             price => Ok((counted, price)),
         }
@@ -420,7 +427,7 @@ fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
         token_hash: new.token_hash,
         model: new.model,
         request_digest: new.request_digest,
-        input_tokens: new.input_tokens,
+        usage: new.usage,
         quote: new.quote,
         prepaid: Some(new.terms),
         invoice_expiry_s: 0,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ailayer_client::invoice::{Agreement, Invoice as SignedInvoice, InvoiceError};
 use ailayer_client::payment::{HoldInvoiceState, Node};
-use ailayer_client::serving::{EmbedCall, Tokenized};
+use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, JobId, JobToken, Network, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::EnvelopeError;
-use ailayer_receipt::digest::{DigestError, embed_input};
+use ailayer_receipt::digest::DigestError;
 use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
 use thiserror::Error;
@@ -22,10 +22,11 @@ use crate::crash_points::{self, CrashPoints};
 use crate::domain::brake::Brake;
 use crate::domain::job::{Rail, State};
 use crate::domain::keys::{Keys, token_hash};
-use crate::domain::order::{Order, OrderError, OrderLimits};
+use crate::domain::order::{JobInput, Order, OrderError, OrderLimits};
 use crate::domain::payer::Payer;
-use crate::domain::price::{Price, PriceError};
+use crate::domain::price::{Price, PriceError, Usage};
 use crate::domain::statements::{QuoteFacts, sign_quote};
+use crate::models::named;
 use crate::ports::{Payments, Serving};
 use crate::prices::Prices;
 use crate::store::jobs::{self, NewJob};
@@ -43,6 +44,9 @@ pub enum QuoteError {
     /// The model has no price.
     #[error("model {0:?} is not for sale")]
     NotForSale(String),
+    /// The model is not loaded.
+    #[error("model {0:?} is not loaded in that version")]
+    NotLoaded(String),
     /// The price is zero or impossible.
     #[error(transparent)]
     Price(#[from] PriceError),
@@ -105,8 +109,8 @@ pub struct Quoted {
     pub quote: String,
     /// The exact price.
     pub price: AmountMsat,
-    /// The tokens it was made from.
-    pub input_tokens: u64,
+    /// What it was made from.
+    pub usage: Usage,
     /// The hold invoice.
     pub bolt11: String,
     /// Its payment hash.
@@ -136,6 +140,12 @@ pub struct Quotes {
     pub serving: Arc<dyn Serving>,
     /// Where simulations halt.
     pub crash_points: CrashPoints,
+}
+
+/// A metered order, and the model that will answer it.
+struct Counted {
+    model: Model,
+    usage: Usage,
 }
 
 impl From<QuoteRefused> for QuoteError {
@@ -172,7 +182,7 @@ impl Quotes {
             job_id: record.job_id,
             token: self.keys.token(record.job_id),
             price: record.job.price,
-            input_tokens: record.input_tokens,
+            usage: record.usage,
             expiry: record.expiry_s(),
             quote: record.quote,
             bolt11: invoice.bolt11,
@@ -192,8 +202,8 @@ impl Quotes {
         let price = self.prices.of(&order.model_name).await?;
         let price = price.ok_or_else(|| QuoteError::NotForSale(order.model_name.clone()))?;
         self.admission.quote(payer, &order.model_name).await?;
-        let (node, tokenized) = self.ask(order).await?;
-        let new = NewJob { payer, ..self.new_job(order, body_digest, &price, tokenized).await? };
+        let (node, counted) = self.ask(order).await?;
+        let new = NewJob { payer, ..self.new_job(order, body_digest, &price, counted).await? };
         self.admission.payment(&node, new.price)?;
         if jobs::insert(&self.store, &new).await? {
             tracing::info!(job_id = %new.job_id, price_msat = new.price.msat(), "job quoted");
@@ -205,22 +215,54 @@ impl Quotes {
     }
 
     /// Asks the node and model serving side by side: a row is made only when an invoice can follow.
-    async fn ask(&self, order: &Order) -> Result<(Node, Tokenized), QuoteError> {
-        let call = EmbedCall {
-            model_name: order.model_name.clone(),
-            model_version: order.model_version.clone(),
-            texts: order.input.texts.clone(),
-            truncate: order.input.truncate,
-            account: None,
-        };
-        let (node, tokenized) = tokio::join!(self.payments.node(), self.serving.tokenize(&call));
-        let tokenized = tokenized.map_err(QuoteError::Serving)?;
+    async fn ask(&self, order: &Order) -> Result<(Node, Counted), QuoteError> {
+        let (node, counted) = tokio::join!(self.payments.node(), self.count(order));
+        let counted = counted?;
         let node = node.map_err(QuoteError::Payment)?;
         if node.network != self.settings.network {
             let what = format!("a node on {} for a gateway on {}", node.network, self.settings.network);
             return Err(QuoteError::Payment(CallError::Malformed { service: "payment", what }));
         }
-        if node.synced { Ok((node, tokenized)) } else { Err(QuoteError::NotSynced) }
+        if node.synced { Ok((node, counted)) } else { Err(QuoteError::NotSynced) }
+    }
+
+    /// What is metered of the order, by the model that will answer it.
+    async fn count(&self, order: &Order) -> Result<Counted, QuoteError> {
+        let (model, usage) = match &order.input {
+            JobInput::Embed(input) => {
+                let call = EmbedCall {
+                    model_name: order.model_name.clone(),
+                    model_version: order.model_version.clone(),
+                    texts: input.texts.clone(),
+                    truncate: input.truncate,
+                    account: None,
+                };
+                let tokenized = match self.serving.tokenize(&call).await {
+                    Ok(tokenized) => tokenized,
+                    // As it answers where a model reads no texts.
+                    Err(error) if error.reason() == Some(ErrorReason::InvalidField) => {
+                        self.find(order).await?;
+                        return Err(QuoteError::Serving(error));
+                    }
+                    Err(error) => return Err(QuoteError::Serving(error)),
+                };
+                let tokens = tokenized.token_counts.iter().map(|count| u64::from(*count)).sum();
+                (tokenized.model, Usage::tokens(tokens))
+            }
+            JobInput::Infer(inference) => {
+                (self.find(order).await?, Usage::tensors(inference.inputs.content_bytes()))
+            }
+        };
+        Ok(Counted { model: Model { name: model.name, version: model.version, digest: model.digest }, usage })
+    }
+
+    /// The model that is asked for, which takes the order.
+    async fn find(&self, order: &Order) -> Result<Loaded, QuoteError> {
+        let loaded = self.serving.list_models().await.map_err(QuoteError::Serving)?;
+        let model = named(&loaded, &order.model_name, &order.model_version);
+        let model = model.ok_or_else(|| QuoteError::NotLoaded(order.model_name.clone()))?;
+        order.input.check_model(&model.kind, &model.inputs, &model.outputs)?;
+        Ok(model.clone())
     }
 
     async fn new_job(
@@ -228,14 +270,8 @@ impl Quotes {
         order: &Order,
         body_digest: Digest,
         price: &Price,
-        tokenized: Tokenized,
+        Counted { model, usage }: Counted,
     ) -> Result<NewJob, QuoteError> {
-        let model = Model {
-            name: tokenized.model.name,
-            version: tokenized.model.version,
-            digest: tokenized.model.digest,
-        };
-        let input_tokens = tokenized.token_counts.iter().map(|count| u64::from(*count)).sum();
         let created_at = store::now(self.store.pool()).await?;
         // Whole seconds, so that the signed quote and the row agree.
         let expiry_s = created_at.0 / 1000 + self.settings.expiry.as_secs();
@@ -243,9 +279,10 @@ impl Quotes {
             job_id: JobId::new(Uuid::now_v7()),
             network: self.settings.network,
             model,
-            request_digest: embed_input(&order.input.texts)?,
-            input_tokens,
-            price: price.of(input_tokens)?,
+            task: order.input.task(),
+            request_digest: order.input.digest()?,
+            usage,
+            price: price.of(&usage)?,
             rail: Rail::Hold,
             created: created_at.to_s(),
             expiry: UnixS(expiry_s),
@@ -257,9 +294,9 @@ impl Quotes {
             body_digest,
             token_hash: token_hash(&self.keys.token(facts.job_id)),
             model: facts.model.clone(),
-            input: serde_json::to_vec(&order.input)?,
+            input: order.input.to_bytes()?,
             request_digest: facts.request_digest,
-            input_tokens,
+            usage,
             price: facts.price,
             created_at,
             expiry: UnixMs(expiry_s.saturating_mul(1000)),

@@ -23,7 +23,6 @@ use ailayer_platform::tasks::Shutdown;
 use ailayer_primitives::{JobId, JobToken};
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use pb::gateway_service_server::GatewayService;
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::access::Access;
@@ -34,6 +33,7 @@ use crate::domain::keys::{Keys, token_opens};
 use crate::error::JobError;
 use crate::jobs::{JobRow, Jobs};
 use crate::operators::Operators;
+use crate::places::Places;
 use crate::ports::{Payments, Serving};
 use crate::prepaid::Prepaid;
 use crate::quotes::Quotes;
@@ -75,8 +75,8 @@ pub struct Gateway {
     pub signals: Signals,
     /// The header in which a proxy names the caller's address.
     pub payer_header: Option<String>,
-    /// One permit a watcher.
-    pub watchers: Arc<Semaphore>,
+    /// Places of open streams.
+    pub places: Places,
     /// Ends open streams.
     pub shutdown: Shutdown,
 }

@@ -66,6 +66,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(12, "sealed_results", "../migrations/0012_sealed_results.sql"),
     migration!(13, "job_writes", "../migrations/0013_job_writes.sql"),
     migration!(14, "guards", "../migrations/0014_guards.sql"),
+    migration!(15, "tensors", "../migrations/0015_tensors.sql"),
 ];
 
 /// Connects and brings the schema up to date.

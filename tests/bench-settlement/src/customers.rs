@@ -7,7 +7,7 @@ use ailayer_bench::generator::Refused;
 use ailayer_bench::null::MODEL;
 use ailayer_client::account::{PrepaidOrder, RunResult};
 use ailayer_client::admin::{CreateAccountRequest, CreateApiKeyRequest, KeyTerms, ProposeAdjustmentRequest};
-use ailayer_client::gateway::JobState;
+use ailayer_client::gateway::{JobState, Task};
 use ailayer_client::{AccountClient, AdminClient, ClientConfig};
 use ailayer_devnet::Network;
 use ailayer_primitives::RequestId;
@@ -146,8 +146,7 @@ impl Shop<'_> {
             request_id: RequestId::new(Uuid::new_v4()),
             model_name: MODEL.to_owned(),
             model_version: String::new(),
-            texts: vec![text.to_owned()],
-            truncate: false,
+            task: Task::embed([text]),
             max_price_msat: 0,
         };
         let answer = client.run(&order).await.map_err(|error| match error.code() {

@@ -32,6 +32,8 @@ impl Null {
             dimensions,
             max_items: 64,
             max_text_bytes: 64 * 1024,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
         };
         Self { model, values: first_of_all.collect() }
     }

@@ -4,6 +4,7 @@ use ailayer_gateway::domain::job::Input;
 use ailayer_gateway::domain::ledger::{
     AccountId, Action, Amount, Asset, Direction, HouseKind, Operation, Stripe,
 };
+use ailayer_gateway::domain::price::Usage;
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
 
@@ -145,7 +146,7 @@ fn pay_something(world: &mut World) {
     let Some((id, want, tokens)) = world.rng.pick(&payable) else { return };
     let asked = match want {
         Want::Deposit(_, amount) => amount,
-        Want::Quote | Want::Prepaid(_) => price().of(tokens).unwrap_or(AmountMsat::ZERO),
+        Want::Quote | Want::Prepaid(_) => price().of(&Usage::tokens(tokens)).unwrap_or(AmountMsat::ZERO),
     };
     let msat = match world.rng.below(if again { 6 } else { 20 }) {
         0 => asked.msat().saturating_sub(1),

@@ -1,5 +1,6 @@
 //! What a customer with a key types.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ailayer_platform::config::Secret;
@@ -21,8 +22,12 @@ pub struct CustomerTarget {
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// Texts to embed.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "tensors")]
     pub texts: Vec<String>,
+    /// Tensors for a tensor model in place of texts: a JSON file as the Open Inference Protocol has it,
+    /// {"inputs": [{"name", "datatype", "shape", "data"}]}.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "truncate"], requires = "model")]
+    pub tensors: Option<PathBuf>,
     #[command(flatten)]
     pub target: CustomerTarget,
     /// The model.

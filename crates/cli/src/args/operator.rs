@@ -176,6 +176,9 @@ pub enum PriceCommand {
         /// Asked for each input token, millisatoshi.
         #[arg(long, default_value_t = 0)]
         per_token_msat: u64,
+        /// Asked for each byte of the input tensors' contents, millisatoshi.
+        #[arg(long, default_value_t = 0)]
+        per_tensor_byte_msat: u64,
     },
     /// Forget a price that was set: the configuration's counts again.
     Remove {

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use ailayer_client::gateway::{Answer, JobKey, Offer, Order};
+use ailayer_client::gateway::{Answer, JobKey, Offer, Order, Output};
 use ailayer_primitives::{JobId, JobToken, RequestId};
 use ailayer_receipt::GatewayKey;
 use ailayer_seal::SecretKey;
@@ -133,10 +133,14 @@ fn sealed_file(job_id: JobId) -> String {
     format!("{job_id}.sealed")
 }
 
-/// Saves the vectors as `ailayer verify --answer` reads them: a JSON list of lists, digits enough for every bit.
+/// Saves the answer as `ailayer verify --answer` reads it: vectors as a JSON list of lists, digits enough for every bit; tensors
+/// with their exact bytes ([`crate::tensors`]).
 pub fn answer(folder: &Path, job_id: JobId, answer: &Answer) -> Result<PathBuf, Failure> {
-    let rows: Vec<&[f32]> = answer.rows.iter().map(AsRef::as_ref).collect();
-    text(folder, &format!("{job_id}.answer.json"), &format!("{}\n", json!(rows)))
+    let json = match answer.delivered.output() {
+        Output::Rows(_) => json!(answer.delivered.vectors()),
+        Output::Tensors(tensors) => crate::tensors::to_json(tensors),
+    };
+    text(folder, &format!("{job_id}.answer.json"), &format!("{json}\n"))
 }
 
 /// Writes a text completely or not at all, and durably.

@@ -2,7 +2,7 @@
 
 use ailayer_client::account::{DepositState, PrepaidOrder, RunResult, job_key};
 use ailayer_client::admin::{CreateAccountRequest, CreateApiKeyRequest, KeyTerms, ReconcileResponse};
-use ailayer_client::gateway::JobState;
+use ailayer_client::gateway::{JobState, Task};
 use ailayer_client::{AccountClient, AdminClient, ClientConfig};
 use ailayer_primitives::{AmountMsat, RequestId};
 use serde_json::{Value, json};
@@ -33,8 +33,7 @@ impl Stage<'_> {
             request_id: fresh(),
             model_name: MODEL.to_owned(),
             model_version: String::new(),
-            texts: texts.to_vec(),
-            truncate: true,
+            task: Task::Embed { texts: texts.to_vec(), truncate: true },
             max_price_msat: MAX_PRICE_MSAT,
         };
         let before = balance(&customer).await?;

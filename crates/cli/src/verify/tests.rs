@@ -15,6 +15,7 @@ fn args(bundle: PathBuf) -> VerifyArgs {
         min_confirmations: 1,
         trusted_block: None,
         texts: Vec::new(),
+        tensors: None,
         answer: None,
         sealed: None,
     }

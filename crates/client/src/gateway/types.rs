@@ -6,9 +6,14 @@ use ailayer_primitives::{
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_receipt::GatewayKey;
 use ailayer_receipt::bundle::Bundle;
+use ailayer_receipt::digest::{DigestError, embed_input};
+use ailayer_receipt::statement;
+use ailayer_receipt::tensor::{Inference, Tensor, TensorSpec, Tensors};
 use ailayer_seal::PublicKey;
 
-use super::{JobState, READ, ReceiptPromise};
+pub use ailayer_receipt::answer::{Output, Row};
+
+use super::{JobState, READ, ReceiptPromise, SERVICE};
 use crate::CallError;
 
 /// The seller, as it announces itself.
@@ -50,12 +55,14 @@ pub struct ModelOffer {
     pub version: String,
     /// The SHA-256 of the model file.
     pub digest: Digest,
-    /// What it does, e.g. "embedding".
+    /// What it does: "embedding" or "tensor".
     pub kind: String,
     /// The price of each call.
     pub price_per_call: AmountMsat,
     /// The price of each input token.
     pub price_per_token: AmountMsat,
+    /// The price of each byte of input tensors.
+    pub price_per_tensor_byte: AmountMsat,
     /// The longest text in tokens.
     pub max_input_tokens: u32,
     /// The most texts in one job.
@@ -64,6 +71,19 @@ pub struct ModelOffer {
     pub max_text_bytes: u32,
     /// The numbers in one embedding.
     pub dimensions: u32,
+    /// What a tensor model takes.
+    pub inputs: Vec<TensorSpec>,
+    /// What a tensor model gives.
+    pub outputs: Vec<TensorSpec>,
+}
+
+fn specs(specs: Vec<pb::TensorSpec>) -> Vec<TensorSpec> {
+    let spec = |spec: pb::TensorSpec| TensorSpec {
+        name: spec.name,
+        datatype: spec.datatype,
+        shape: spec.shape.into_iter().map(|side| u64::try_from(side).ok()).collect(),
+    };
+    specs.into_iter().map(spec).collect()
 }
 
 impl ModelOffer {
@@ -75,11 +95,102 @@ impl ModelOffer {
             kind: model.kind,
             price_per_call: READ.amount("price_per_call_msat", model.price_per_call_msat)?,
             price_per_token: READ.amount("price_per_token_msat", model.price_per_token_msat)?,
+            price_per_tensor_byte: READ
+                .amount("price_per_tensor_byte_msat", model.price_per_tensor_byte_msat)?,
             max_input_tokens: model.max_input_tokens,
             max_items: model.max_items,
             max_text_bytes: model.max_text_bytes,
             dimensions: model.dimensions,
+            inputs: specs(model.inputs),
+            outputs: specs(model.outputs),
         })
+    }
+}
+
+/// What a model shall do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Embeds texts.
+    Embed {
+        /// The texts.
+        texts: Vec<String>,
+        /// Cuts texts longer than the model reads instead of refusing them.
+        truncate: bool,
+    },
+    /// Runs a tensor model.
+    Infer(Inference),
+}
+
+impl Task {
+    /// Embeds texts, none of which is cut.
+    pub fn embed<S: Into<String>>(texts: impl IntoIterator<Item = S>) -> Self {
+        Self::Embed { texts: texts.into_iter().map(Into::into).collect(), truncate: false }
+    }
+
+    /// The texts; none of tensors.
+    pub fn texts(&self) -> &[String] {
+        match self {
+            Self::Embed { texts, .. } => texts,
+            Self::Infer(_) => &[],
+        }
+    }
+
+    /// The bytes of the tensors' contents, which are metered; none of texts.
+    pub fn tensor_bytes(&self) -> u64 {
+        match self {
+            Self::Embed { .. } => 0,
+            Self::Infer(inference) => inference.inputs.content_bytes(),
+        }
+    }
+
+    /// The canonical digest of the request, which quote and receipt name.
+    ///
+    /// # Errors
+    /// For more than 2^32 - 1 texts.
+    pub fn digest(&self) -> Result<Digest, DigestError> {
+        match self {
+            Self::Embed { texts, .. } => embed_input(texts),
+            Self::Infer(inference) => Ok(inference.digest()),
+        }
+    }
+
+    /// What it is called in statements.
+    pub const fn name(&self) -> statement::Task {
+        match self {
+            Self::Embed { .. } => statement::Task::Embed,
+            Self::Infer(_) => statement::Task::Infer,
+        }
+    }
+
+    pub(crate) fn to_quote(&self) -> pb::create_quote_request::Task {
+        match self {
+            Self::Embed { texts, truncate } => pb::create_quote_request::Task::Embed(embed(texts, *truncate)),
+            Self::Infer(inference) => pb::create_quote_request::Task::Infer(infer(inference)),
+        }
+    }
+
+    pub(crate) fn to_run(&self) -> pb::run_job_request::Task {
+        match self {
+            Self::Embed { texts, truncate } => pb::run_job_request::Task::Embed(embed(texts, *truncate)),
+            Self::Infer(inference) => pb::run_job_request::Task::Infer(infer(inference)),
+        }
+    }
+}
+
+fn embed(texts: &[String], truncate: bool) -> pb::EmbedTask {
+    pb::EmbedTask { texts: texts.to_vec(), truncate }
+}
+
+fn infer(inference: &Inference) -> pb::InferTask {
+    let input = |tensor: &Tensor| pb::Tensor {
+        name: tensor.name.clone(),
+        datatype: tensor.datatype.clone(),
+        shape: tensor.shape.clone(),
+        contents: tensor.contents.clone(),
+    };
+    pb::InferTask {
+        inputs: inference.inputs.as_slice().iter().map(input).collect(),
+        outputs: inference.outputs.clone(),
     }
 }
 
@@ -92,10 +203,8 @@ pub struct Order {
     pub model_name: String,
     /// The version; empty for the newest.
     pub model_version: String,
-    /// The texts to embed.
-    pub texts: Vec<String>,
-    /// Cuts texts longer than the model reads instead of refusing them.
-    pub truncate: bool,
+    /// What to do.
+    pub task: Task,
     /// The network the buyer pays on.
     pub network: Network,
     /// The buyer's ephemeral key, to have the answer sealed to it: made for this order alone, its secret kept until the answer
@@ -129,6 +238,8 @@ pub struct Offer {
     pub price: AmountMsat,
     /// The tokens the price was made from.
     pub input_tokens: u64,
+    /// The bytes of tensors the price was made from.
+    pub tensor_bytes: u64,
     /// The hold invoice, BOLT 11.
     pub bolt11: String,
     /// The invoice's payment hash as stated beside it.
@@ -145,6 +256,7 @@ impl Offer {
             quote: offer.quote,
             price: READ.amount("price_msat", offer.price_msat)?,
             input_tokens: offer.input_tokens,
+            tensor_bytes: offer.tensor_bytes,
             bolt11: offer.bolt11,
             payment_hash: PaymentHash(Digest::new(READ.bytes("payment_hash", &offer.payment_hash)?)),
             expiry: UnixS(offer.expiry_unix_s),
@@ -197,42 +309,58 @@ impl Job {
     }
 }
 
-/// One embedding of an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// The numbers.
-    pub values: Vec<f32>,
-    /// The tokens of its text.
-    pub input_tokens: u32,
-    /// True if the text was cut.
-    pub truncated: bool,
-}
-
-impl AsRef<[f32]> for Row {
-    fn as_ref(&self) -> &[f32] {
-        &self.values
-    }
-}
-
-/// The answer of a settled job, not yet checked.
+/// The answer of a settled job as it was delivered, not yet held against its receipt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// One row a text, in order.
-    pub rows: Vec<Row>,
+    /// What was delivered, with its digest.
+    pub delivered: ailayer_receipt::answer::Answer,
     /// The digest the seller states.
     pub output_digest: Digest,
 }
 
 impl Answer {
     /// An answer that was opened.
-    pub(crate) fn opened(answer: &ailayer_receipt::answer::Answer) -> Self {
-        let rows = answer.rows().iter().map(|row| Row {
-            values: row.values.clone(),
-            input_tokens: row.input_tokens,
-            truncated: row.truncated,
-        });
-        Self { rows: rows.collect(), output_digest: answer.digest() }
+    pub(crate) fn opened(delivered: ailayer_receipt::answer::Answer) -> Self {
+        Self { output_digest: delivered.digest(), delivered }
     }
+
+    pub(super) fn read(answer: pb::GetResultResponse) -> Result<Self, CallError> {
+        let output_digest = Digest::new(READ.bytes("output_digest", &answer.output_digest)?);
+        let delivered = match READ.required("result", answer.result)? {
+            pb::get_result_response::Result::Embed(embed) => rows(embed)?,
+            pb::get_result_response::Result::Infer(infer) => tensors(infer)?,
+            pb::get_result_response::Result::Sealed(_) => {
+                return Err(malformed("a ciphertext in place of an answer"));
+            }
+        };
+        Ok(Self { delivered, output_digest })
+    }
+}
+
+/// Embeddings as they were delivered.
+pub(crate) fn rows(embed: pb::EmbedResult) -> Result<ailayer_receipt::answer::Answer, CallError> {
+    let rows = embed.embeddings.into_iter().map(|it| Row {
+        values: it.values,
+        input_tokens: it.input_tokens,
+        truncated: it.truncated,
+    });
+    ailayer_receipt::answer::Answer::try_new(rows.collect()).map_err(malformed)
+}
+
+/// Tensors as they were delivered.
+pub(crate) fn tensors(infer: pb::InferResult) -> Result<ailayer_receipt::answer::Answer, CallError> {
+    let tensors = infer.outputs.into_iter().map(|it| Tensor {
+        name: it.name,
+        datatype: it.datatype,
+        shape: it.shape,
+        contents: it.contents,
+    });
+    let tensors = Tensors::try_new(tensors.collect()).map_err(malformed)?;
+    Ok(ailayer_receipt::answer::Answer::of_tensors(tensors))
+}
+
+fn malformed(what: impl ToString) -> CallError {
+    CallError::malformed(SERVICE, what.to_string())
 }
 
 /// The receipt and how far it has come.

@@ -44,11 +44,11 @@ pub fn open_sealed(
     };
     let opened = key.open(&context, ciphertext).map_err(|_| AnswerError::NoAnswer("it does not open"))?;
     let answer = AnswerBytes::from_bytes(&opened).map_err(|_| AnswerError::NoAnswer("malformed"))?;
-    if u64::try_from(answer.rows().len()) != Ok(receipt.usage.rows) {
+    if u64::try_from(answer.rows()) != Ok(receipt.usage.rows) {
         return Err(AnswerError::Shape);
     }
     if answer.digest() != receipt.output_digest {
         return Err(AnswerError::OutputDigest);
     }
-    Ok((receipt, Answer::opened(&answer)))
+    Ok((receipt, Answer::opened(answer)))
 }

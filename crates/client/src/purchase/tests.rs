@@ -1,6 +1,6 @@
 use ailayer_primitives::{JobToken, RequestId, UnixMs};
 use ailayer_receipt::GatewaySigner;
-use ailayer_receipt::statement::{Claim, Usage};
+use ailayer_receipt::statement::{Claim, Task, Usage};
 
 use super::*;
 
@@ -19,8 +19,7 @@ fn order() -> Order {
         request_id: "7b0f6c0e-6f3c-4f7c-9f5e-0a7f3f0d9c11".parse::<RequestId>().unwrap(),
         model_name: "all-minilm-l6-v2".to_owned(),
         model_version: String::new(),
-        texts: vec!["hello".to_owned(), "world".to_owned()],
-        truncate: false,
+        task: crate::gateway::Task::embed(["hello", "world"]),
         network: Network::Regtest,
         sealed_to: None,
     }
@@ -47,8 +46,9 @@ fn quote() -> Quote {
             digest: Digest::sha256(b"model"),
         },
         task: Task::Embed,
-        request_digest: embed_input(&order().texts).unwrap(),
+        request_digest: order().task.digest().unwrap(),
         input_tokens: 7,
+        tensor_bytes: 0,
         price_msat: AmountMsat::try_new(1070).unwrap(),
         rail: Rail::Hold,
         expiry_unix_s: UnixS(1_800_000_600),
@@ -66,6 +66,7 @@ fn offer(quote: &Quote) -> Offer {
         quote: envelope.into_string(),
         price: quote.price_msat,
         input_tokens: quote.input_tokens,
+        tensor_bytes: quote.tensor_bytes,
         payment_hash,
         expiry: quote.expiry_unix_s,
     }
@@ -75,10 +76,17 @@ fn purchase() -> Purchase {
     check_offer(&order(), &terms(), &offer(&quote()), NOW).unwrap()
 }
 
-fn answer() -> Answer {
+fn rows() -> Vec<Row> {
     let row = |values: [f32; 2]| Row { values: values.to_vec(), input_tokens: 3, truncated: false };
-    let rows = vec![row([0.5, -0.5]), row([1.0, 0.0])];
-    Answer { output_digest: embed_output_rows(&rows).unwrap(), rows }
+    vec![row([0.5, -0.5]), row([1.0, 0.0])]
+}
+
+fn delivered(rows: Vec<Row>) -> ailayer_receipt::answer::Answer {
+    ailayer_receipt::answer::Answer::try_new(rows).unwrap()
+}
+
+fn answer() -> Answer {
+    Answer::opened(delivered(rows()))
 }
 
 fn receipt() -> Receipt {
@@ -91,7 +99,7 @@ fn receipt() -> Receipt {
         execution_provider: "CPUExecutionProvider".to_owned(),
         request_digest: purchase.quote.request_digest,
         output_digest: answer().output_digest,
-        usage: Usage { input_tokens: 7, rows: 2 },
+        usage: Usage { input_tokens: 7, tensor_bytes: 0, rows: 2 },
         price_msat: purchase.quote.price_msat,
         rail: Rail::Hold,
         payment_hash: Some(purchase.payment_hash),
@@ -158,6 +166,31 @@ fn an_offer_of_another_seller_or_with_a_foreign_invoice_is_refused() {
     assert_eq!(refused, Err(OfferError::Invoice(InvoiceError::WrongPayee)));
 }
 
+/// The price is made from them, and the buyer knows how many there are.
+#[test]
+fn an_offer_for_tensors_names_their_bytes() {
+    let tensor = ailayer_receipt::tensor::Tensor {
+        name: "x".to_owned(),
+        datatype: "INT8".to_owned(),
+        shape: vec![3],
+        contents: vec![1, 2, 3],
+    };
+    let inputs = ailayer_receipt::tensor::Tensors::try_new(vec![tensor]).unwrap();
+    let task = crate::gateway::Task::Infer(ailayer_receipt::tensor::Inference { inputs, outputs: vec![] });
+    let honest = Quote {
+        task: Task::Infer,
+        request_digest: task.digest().unwrap(),
+        input_tokens: 0,
+        tensor_bytes: 3,
+        ..quote()
+    };
+    let order = Order { task, ..order() };
+    assert!(check_offer(&order, &terms(), &offer(&honest), NOW).is_ok());
+    let inflated = Quote { tensor_bytes: 4, ..honest };
+    let refused = check_offer(&order, &terms(), &offer(&inflated), NOW);
+    assert_eq!(refused, Err(OfferError::Other("number of bytes")));
+}
+
 #[test]
 fn an_honest_answer_is_accepted() {
     let envelope = signer().sign(&receipt()).unwrap().into_string();
@@ -172,10 +205,14 @@ fn an_answer_that_the_receipt_does_not_cover_is_refused() {
         change(&mut answer);
         check_answer(&purchase(), &envelope, &answer).unwrap_err()
     };
-    assert_eq!(refused(|it| it.rows[1].values[0] = 0.9), AnswerError::OutputDigest);
+    let other = |it: &mut Answer| {
+        let mut rows = rows();
+        rows[1].values[0] = 0.9;
+        it.delivered = delivered(rows);
+    };
+    assert_eq!(refused(other), AnswerError::OutputDigest);
     assert_eq!(refused(|it| it.output_digest = Digest::sha256(b"")), AnswerError::OutputDigest);
-    assert_eq!(refused(|it| it.rows.truncate(1)), AnswerError::Shape);
-    assert_eq!(refused(|it| it.rows[0].values.truncate(1)), AnswerError::Shape);
+    assert_eq!(refused(|it| it.delivered = delivered(rows()[..1].to_vec())), AnswerError::Shape);
 }
 
 #[test]
@@ -194,6 +231,7 @@ fn a_receipt_about_something_else_is_refused() {
     );
     assert_eq!(refused(|it| it.quote_digest = Digest::sha256(b"")), AnswerError::Differs("quote"));
     assert_eq!(refused(|it| it.usage.input_tokens = 6), AnswerError::Differs("number of tokens"));
+    assert_eq!(refused(|it| it.usage.tensor_bytes = 6), AnswerError::Differs("number of bytes"));
     assert_eq!(
         refused(|it| it.price_msat = AmountMsat::try_new(1071).unwrap()),
         AnswerError::Differs("price")

@@ -184,7 +184,7 @@ pub struct GetDepositResponse {
     pub deposit: ::core::option::Option<Deposit>,
 }
 /// Asks for a job.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunJobRequest {
     /// The caller's idempotency key, a UUID (version 4).
     #[prost(string, tag = "1")]
@@ -195,22 +195,25 @@ pub struct RunJobRequest {
     /// The version; empty for the newest.
     #[prost(string, tag = "3")]
     pub model_version: ::prost::alloc::string::String,
-    /// The most the job may cost, millisatoshi; 0 for no limit but the balance. If its tokens cost more, the job is refused with
+    /// The most the job may cost, millisatoshi; 0 for no limit but the balance. If its tokens or tensors cost more, the job is refused with
     /// PRICE_TOO_HIGH.
     #[prost(uint64, tag = "5")]
     pub max_price_msat: u64,
     /// What to do.
-    #[prost(oneof = "run_job_request::Task", tags = "4")]
+    #[prost(oneof = "run_job_request::Task", tags = "4, 6")]
     pub task: ::core::option::Option<run_job_request::Task>,
 }
 /// Nested message and enum types in `RunJobRequest`.
 pub mod run_job_request {
     /// What to do.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Task {
         /// Embeds texts.
         #[prost(message, tag = "4")]
         Embed(super::EmbedTask),
+        /// Runs a tensor model.
+        #[prost(message, tag = "6")]
+        Infer(super::InferTask),
     }
 }
 /// Carries a job and, once it has settled, its answer.
@@ -232,7 +235,7 @@ pub struct RunJobResponse {
     #[prost(string, tag = "5")]
     pub receipt: ::prost::alloc::string::String,
     /// What was computed; not set unless SETTLED.
-    #[prost(oneof = "run_job_response::Result", tags = "6")]
+    #[prost(oneof = "run_job_response::Result", tags = "6, 7")]
     pub result: ::core::option::Option<run_job_response::Result>,
 }
 /// Nested message and enum types in `RunJobResponse`.
@@ -243,6 +246,9 @@ pub mod run_job_response {
         /// The embeddings.
         #[prost(message, tag = "6")]
         Embed(super::EmbedResult),
+        /// The outputs of a tensor model.
+        #[prost(message, tag = "7")]
+        Infer(super::InferResult),
     }
 }
 /// Asks for a page of jobs.
@@ -501,8 +507,8 @@ pub mod account_service_client {
         /// Writes the movements of a period as a file, the oldest first. Scope `read`.
         ///
         /// Streams whole lines, at most 1000 a message. What is posted meanwhile may or may not be in it. A stream that ends with OK is
-        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with OVERLOADED beyond the open streams that a
-        /// replica takes.
+        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with TOO_MANY_OPEN
+        /// beyond two files of one account at once, and with OVERLOADED beyond the open streams that a replica takes.
         pub async fn export_statement(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportStatementRequest>,
@@ -685,8 +691,8 @@ pub mod account_service_server {
         /// Writes the movements of a period as a file, the oldest first. Scope `read`.
         ///
         /// Streams whole lines, at most 1000 a message. What is posted meanwhile may or may not be in it. A stream that ends with OK is
-        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with OVERLOADED beyond the open streams that a
-        /// replica takes.
+        /// whole; one that was cut ends with SHUTTING_DOWN, and is asked for again. Fails with TOO_MANY_OPEN
+        /// beyond two files of one account at once, and with OVERLOADED beyond the open streams that a replica takes.
         async fn export_statement(
             &self,
             request: tonic::Request<super::ExportStatementRequest>,
@@ -1399,7 +1405,8 @@ pub struct RevokeApiKeyResponse {
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<ApiKey>,
 }
-/// Describes the price of a model. What a job costs is `per_call_msat + per_token_msat * tokens`, exactly.
+/// Describes the price of a model. What a job costs is `per_call_msat + per_token_msat * tokens + per_tensor_byte_msat * bytes`, exactly:
+/// texts have tokens and no bytes, tensors have bytes (of their inputs' contents) and no tokens.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Price {
     /// The model's name.
@@ -1414,6 +1421,9 @@ pub struct Price {
     /// True if it was set by a call, false if it is the configuration's. Not read in requests.
     #[prost(bool, tag = "4")]
     pub set: bool,
+    /// Asked for each byte of the input tensors' contents, millisatoshi.
+    #[prost(uint64, tag = "5")]
+    pub per_tensor_byte_msat: u64,
 }
 /// Asks to set a price.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3586,7 +3596,7 @@ pub struct ListModelsResponse {
     pub models: ::prost::alloc::vec::Vec<ModelOffer>,
 }
 /// Describes a model that is for sale.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelOffer {
     /// The model's name.
     #[prost(string, tag = "1")]
@@ -3597,7 +3607,7 @@ pub struct ModelOffer {
     /// The SHA-256 of the model file, 32 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
-    /// What it does, e.g. "embedding".
+    /// What it does: "embedding" takes EmbedTask, "tensor" takes InferTask.
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     /// The price of each call, millisatoshi.
@@ -3618,6 +3628,28 @@ pub struct ModelOffer {
     /// The numbers in one embedding.
     #[prost(uint32, tag = "10")]
     pub dimensions: u32,
+    /// The price of each byte of the input tensors' contents, millisatoshi.
+    #[prost(uint64, tag = "11")]
+    pub price_per_tensor_byte_msat: u64,
+    /// What a model of the kind "tensor" takes: all of them, each once.
+    #[prost(message, repeated, tag = "12")]
+    pub inputs: ::prost::alloc::vec::Vec<TensorSpec>,
+    /// What a model of the kind "tensor" gives.
+    #[prost(message, repeated, tag = "13")]
+    pub outputs: ::prost::alloc::vec::Vec<TensorSpec>,
+}
+/// Describes a tensor that a model takes or gives.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TensorSpec {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its data type, e.g. "FP32".
+    #[prost(string, tag = "2")]
+    pub datatype: ::prost::alloc::string::String,
+    /// Its dimensions; -1 for one of any length.
+    #[prost(int64, repeated, tag = "3")]
+    pub shape: ::prost::alloc::vec::Vec<i64>,
 }
 /// Asks for embeddings of texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3629,8 +3661,35 @@ pub struct EmbedTask {
     #[prost(bool, tag = "2")]
     pub truncate: bool,
 }
-/// Asks for a quote.
+/// Carries a tensor, raw as the Open Inference Protocol has it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tensor {
+    /// Its name in the model, 1 to 128 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its data type, e.g. "FP32"; all of the protocol's, "FP16" and "BF16" too.
+    #[prost(string, tag = "2")]
+    pub datatype: ::prost::alloc::string::String,
+    /// Its dimensions, 16 at most; none for a single element.
+    #[prost(uint64, repeated, tag = "3")]
+    pub shape: ::prost::alloc::vec::Vec<u64>,
+    /// Its elements, row-major and little-endian; of "BYTES" each behind its length (4 bytes, little-endian).
+    #[prost(bytes = "vec", tag = "4")]
+    pub contents: ::prost::alloc::vec::Vec<u8>,
+}
+/// Asks a model of the kind "tensor" for its outputs. What is metered is the bytes of the inputs' contents, which are known
+/// beforehand: the price is exact on every way to pay.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InferTask {
+    /// The inputs, all that the model takes, each once.
+    #[prost(message, repeated, tag = "1")]
+    pub inputs: ::prost::alloc::vec::Vec<Tensor>,
+    /// The names of the outputs that are wanted; none for all.
+    #[prost(string, repeated, tag = "2")]
+    pub outputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks for a quote.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateQuoteRequest {
     /// The caller's idempotency key, a UUID (version 4). Whoever knows it can fetch the same quote again.
     #[prost(string, tag = "1")]
@@ -3649,17 +3708,20 @@ pub struct CreateQuoteRequest {
     #[prost(bytes = "vec", tag = "6")]
     pub sealed_to: ::prost::alloc::vec::Vec<u8>,
     /// What to do.
-    #[prost(oneof = "create_quote_request::Task", tags = "4")]
+    #[prost(oneof = "create_quote_request::Task", tags = "4, 7")]
     pub task: ::core::option::Option<create_quote_request::Task>,
 }
 /// Nested message and enum types in `CreateQuoteRequest`.
 pub mod create_quote_request {
     /// What to do.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Task {
         /// Embeds texts.
         #[prost(message, tag = "4")]
         Embed(super::EmbedTask),
+        /// Runs a tensor model.
+        #[prost(message, tag = "7")]
+        Infer(super::InferTask),
     }
 }
 /// Carries a quote.
@@ -3677,7 +3739,7 @@ pub struct CreateQuoteResponse {
     /// The exact price, millisatoshi.
     #[prost(uint64, tag = "4")]
     pub price_msat: u64,
-    /// The tokens the price was made from.
+    /// The tokens the price was made from; 0 of tensors.
     #[prost(uint64, tag = "5")]
     pub input_tokens: u64,
     /// The hold invoice, BOLT 11.
@@ -3689,6 +3751,9 @@ pub struct CreateQuoteResponse {
     /// When the quote ends, Unix seconds.
     #[prost(uint64, tag = "8")]
     pub expiry_unix_s: u64,
+    /// The bytes of tensors the price was made from; 0 of texts.
+    #[prost(uint64, tag = "9")]
+    pub tensor_bytes: u64,
 }
 /// Describes a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3797,6 +3862,13 @@ pub struct EmbedResult {
     #[prost(message, repeated, tag = "1")]
     pub embeddings: ::prost::alloc::vec::Vec<Embedding>,
 }
+/// Carries the outputs of a tensor model.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InferResult {
+    /// The outputs, in the order in which they were asked for, or in the model's.
+    #[prost(message, repeated, tag = "1")]
+    pub outputs: ::prost::alloc::vec::Vec<Tensor>,
+}
 /// Carries the answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetResultResponse {
@@ -3804,7 +3876,7 @@ pub struct GetResultResponse {
     #[prost(bytes = "vec", tag = "2")]
     pub output_digest: ::prost::alloc::vec::Vec<u8>,
     /// What was computed.
-    #[prost(oneof = "get_result_response::Result", tags = "1, 3")]
+    #[prost(oneof = "get_result_response::Result", tags = "1, 3, 4")]
     pub result: ::core::option::Option<get_result_response::Result>,
 }
 /// Nested message and enum types in `GetResultResponse`.
@@ -3819,6 +3891,9 @@ pub mod get_result_response {
         /// docs/concepts/sealed-result.md.
         #[prost(bytes, tag = "3")]
         Sealed(::prost::alloc::vec::Vec<u8>),
+        /// The outputs of a tensor model.
+        #[prost(message, tag = "4")]
+        Infer(super::InferResult),
     }
 }
 /// Says that a ciphertext was received.
@@ -4182,7 +4257,8 @@ pub mod gateway_service_client {
         }
         /// Streams a job each time its state changes, the present state first; ends after a terminal state.
         ///
-        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged.
+        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged. Fails with TOO_MANY_OPEN
+        /// beyond four streams of one job, and with OVERLOADED beyond the open streams that a replica takes.
         pub async fn watch_job(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchJobRequest>,
@@ -4384,7 +4460,8 @@ pub mod gateway_service_server {
             + 'static;
         /// Streams a job each time its state changes, the present state first; ends after a terminal state.
         ///
-        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged.
+        /// A sealed job comes as COMPLETED again when its ciphertext can be fetched, and when it is acknowledged. Fails with TOO_MANY_OPEN
+        /// beyond four streams of one job, and with OVERLOADED beyond the open streams that a replica takes.
         async fn watch_job(
             &self,
             request: tonic::Request<super::WatchJobRequest>,

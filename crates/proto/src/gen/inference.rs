@@ -115,7 +115,8 @@ pub struct ModelInferRequest {
     /// An id that is returned with the answer.
     #[prost(string, tag = "3")]
     pub id: ::prost::alloc::string::String,
-    /// Optional parameters.
+    /// Optional parameters. With `describe_model` true the answer says in its own which file ran on what: `model_digest` (the
+    /// SHA-256 in hexadecimal) and `execution_provider`.
     #[prost(map = "string, message", tag = "4")]
     pub parameters: ::std::collections::HashMap<
         ::prost::alloc::string::String,

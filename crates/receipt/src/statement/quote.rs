@@ -4,7 +4,7 @@ use ailayer_primitives::{AmountMsat, Digest, JobId, Network, UnixS};
 use ailayer_seal::PublicKey;
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Statement, StatementError, check_integers, check_version};
+use super::{Model, Statement, StatementError, check_integers, check_version, is_zero};
 use crate::keys::GatewayKey;
 
 /// What the model is asked to do.
@@ -13,6 +13,8 @@ use crate::keys::GatewayKey;
 pub enum Task {
     /// Texts in, one vector a text out.
     Embed,
+    /// Tensors in, tensors out.
+    Infer,
 }
 
 /// How the job is paid.
@@ -53,8 +55,11 @@ pub struct Quote {
     pub task: Task,
     /// Canonical digest of the request ([`crate::digest`]).
     pub request_digest: Digest,
-    /// Tokens of all inputs together; prepaid: the most that may be charged for.
+    /// Tokens of all texts together; prepaid: the most that may be charged for. 0 of tensors.
     pub input_tokens: u64,
+    /// Bytes of all input tensors' contents together; left out of texts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tensor_bytes: u64,
     /// The price, in millisatoshi: exact on the hold rail, the most that is taken on the prepaid one.
     pub price_msat: AmountMsat,
     /// How it is to be paid.
@@ -76,12 +81,20 @@ impl Statement for Quote {
         self.model.validate()?;
         check_integers(&[
             ("input_tokens", self.input_tokens),
+            ("tensor_bytes", self.tensor_bytes),
             ("price_msat", self.price_msat.msat()),
             ("expiry_unix_s", self.expiry_unix_s.0),
             ("created_unix_s", self.created_unix_s.0),
         ])?;
         if self.expiry_unix_s < self.created_unix_s {
             return Err(StatementError::Contradiction("expiry_unix_s is before created_unix_s"));
+        }
+        let other_unit = match self.task {
+            Task::Embed => self.tensor_bytes,
+            Task::Infer => self.input_tokens,
+        };
+        if other_unit != 0 {
+            return Err(StatementError::Contradiction("tokens are of texts and bytes of tensors"));
         }
         if self.seal.is_some() && self.rail != Rail::Hold {
             return Err(StatementError::Contradiction("only the hold rail has sealed answers"));

@@ -3,7 +3,7 @@
 use ailayer_primitives::{AmountMsat, Digest, JobId, Network, PaymentHash, UnixMs};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Rail, Statement, StatementError, check_integers, check_text, check_version};
+use super::{Model, Rail, Statement, StatementError, check_integers, check_text, check_version, is_zero};
 
 /// What a receipt claims about the money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +17,12 @@ pub enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
-    /// Tokens of all inputs together.
+    /// Tokens of all texts together. 0 of tensors.
     pub input_tokens: u64,
-    /// Rows of the output: one a text.
+    /// Bytes of all input tensors' contents together; left out of texts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tensor_bytes: u64,
+    /// Rows of the output: one a text; of tensors their number.
     pub rows: u64,
 }
 
@@ -84,6 +87,7 @@ impl Statement for Receipt {
         }
         check_integers(&[
             ("usage.input_tokens", self.usage.input_tokens),
+            ("usage.tensor_bytes", self.usage.tensor_bytes),
             ("usage.rows", self.usage.rows),
             ("price_msat", self.price_msat.msat()),
             ("held_unix_ms", self.held_unix_ms.0),

@@ -79,6 +79,22 @@ fn a_payment_is_named_on_the_hold_rail_and_only_there() {
 }
 
 #[test]
+fn tokens_are_of_texts_and_bytes_of_tensors() {
+    let fixture = Fixture::new();
+    let text = json(&fixture.quote) + &json(&fixture.receipt);
+    assert!(!text.contains("tensor_bytes"), "old statements stay as they are: {text}");
+    let infer = Quote { task: Task::Infer, input_tokens: 0, tensor_bytes: 5, ..fixture.quote.clone() };
+    let text = json(&infer);
+    assert!(text.contains(r#""task":"infer""#) && text.contains(r#""tensor_bytes":5"#), "{text}");
+    assert_eq!(Quote::parse(text.as_bytes()).unwrap(), infer);
+    for wrong in [Quote { input_tokens: 1, ..infer }, Quote { tensor_bytes: 1, ..fixture.quote }] {
+        assert!(refused::<Quote>(&json(&wrong)).contains("bytes of tensors"));
+    }
+    let usage = Usage { tensor_bytes: MAX_INTEGER + 1, ..fixture.receipt.usage };
+    assert!(refused::<Receipt>(&json(&Receipt { usage, ..fixture.receipt })).contains("usage.tensor_bytes"));
+}
+
+#[test]
 fn a_seal_is_left_out_or_complete_and_on_the_hold_rail() {
     let plain = Fixture::new();
     let text = json(&plain.quote) + &json(&plain.receipt);

@@ -81,7 +81,13 @@ pub enum VerifyError {
     /// The caller's texts are not those the receipt is for.
     #[error("receipt: request_digest is not that of the given texts")]
     OtherRequest,
-    /// The caller's vectors are not those the receipt is for.
+    /// The caller's tensors are not those the receipt is for.
+    #[error("receipt: request_digest is not that of the given tensors")]
+    OtherTensors,
+    /// The receipt counts other bytes than the caller sent.
+    #[error("receipt: usage.tensor_bytes is not the number of bytes of the given tensors")]
+    OtherBytes,
+    /// The caller's output is not the one the receipt is for.
     #[error("receipt: output_digest is not that of the given output")]
     OtherOutput,
     /// The caller's ciphertext is not the one the receipt is for, or the answer was not sealed.

@@ -6,7 +6,7 @@ use ailayer_primitives::{Network, UnixS};
 use serde::Serialize;
 
 use crate::bundle::Bundle;
-use crate::statement::{Outcome, Quote, Receipt};
+use crate::statement::{Outcome, Quote, Receipt, Task};
 
 use super::Trust;
 use super::chain::Anchored;
@@ -97,7 +97,7 @@ pub(super) fn report(
     chain: Anchored,
     checks: Checks,
 ) -> Report {
-    let (pinned, not_pinned) = pins(trust, statements.receipt.sealed_digest.is_some());
+    let (pinned, not_pinned) = pins(trust, &statements.quote);
     Report {
         network: bundle.network,
         ending: statements.closing.map_or(Ending::NoClosingEntry, |(closing, _)| closing.outcome.into()),
@@ -118,7 +118,7 @@ pub(super) fn report(
     }
 }
 
-fn pins(trust: &Trust, is_sealed: bool) -> (Vec<&'static str>, Vec<&'static str>) {
+fn pins(trust: &Trust, quote: &Quote) -> (Vec<&'static str>, Vec<&'static str>) {
     let ciphertext = (trust.sealed_digest.is_some(), "ciphertext", "ciphertext: only its digest is known");
     let all = [
         (trust.gateway_key.is_some(), "gateway key", "gateway key: the bundle names it itself"),
@@ -129,10 +129,19 @@ fn pins(trust: &Trust, is_sealed: bool) -> (Vec<&'static str>, Vec<&'static str>
             "trusted block",
             "trusted block: that the headers are the best chain rests on their work alone",
         ),
-        (trust.request_texts.is_some(), "request texts", "request texts: only their digest is known"),
+        match quote.task {
+            Task::Embed => {
+                (trust.request_texts.is_some(), "request texts", "request texts: only their digest is known")
+            }
+            Task::Infer => (
+                trust.request_tensors.is_some(),
+                "request tensors",
+                "request tensors: only their digest is known",
+            ),
+        },
         (trust.output.is_some(), "output", "output: only its digest is known"),
     ];
-    let all = all.into_iter().chain(is_sealed.then_some(ciphertext));
+    let all = all.into_iter().chain(quote.seal.is_some().then_some(ciphertext));
     let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|(is_known, ..)| *is_known);
     (known.into_iter().map(|(_, word, _)| word).collect(), unknown.into_iter().map(|(.., why)| why).collect())
 }

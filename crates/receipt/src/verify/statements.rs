@@ -7,7 +7,7 @@ use crate::keys::GatewayKey;
 use crate::statement::{Closing, Outcome, Quote, Receipt, Statement};
 
 use super::error::{Part, VerifyError};
-use super::{Trust, report::Checks};
+use super::{KnownOutput, Trust, report::Checks};
 
 /// The statements, signed and consistent.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ fn check_receipt(receipt: &Receipt, quote: &Quote, envelope: &Envelope) -> Resul
     if receipt.usage.input_tokens > quote.input_tokens {
         return Err(VerifyError::AboveQuote("usage.input_tokens"));
     }
+    if receipt.usage.tensor_bytes > quote.tensor_bytes {
+        return Err(VerifyError::AboveQuote("usage.tensor_bytes"));
+    }
     Ok(())
 }
 
@@ -89,12 +92,27 @@ fn check_plaintext(receipt: &Receipt, trust: &Trust, checks: &mut Checks) -> Res
         check_rows(receipt, texts.len(), "texts")?;
         checks.push("request digest is that of the given texts".to_owned());
     }
+    if let Some(inference) = &trust.request_tensors {
+        if receipt.request_digest != inference.digest() {
+            return Err(VerifyError::OtherTensors);
+        }
+        if receipt.usage.tensor_bytes != inference.inputs.content_bytes() {
+            return Err(VerifyError::OtherBytes);
+        }
+        checks.push("request digest is that of the given tensors".to_owned());
+    }
     if let Some(output) = &trust.output {
-        let digest = embed_output_rows(output).map_err(|error| VerifyError::Undigestible("output", error))?;
+        let (digest, rows) = match output {
+            KnownOutput::Rows(rows) => {
+                let digest = embed_output_rows(rows);
+                (digest.map_err(|error| VerifyError::Undigestible("output", error))?, rows.len())
+            }
+            KnownOutput::Tensors(tensors) => (tensors.digest(), tensors.as_slice().len()),
+        };
         if receipt.output_digest != digest {
             return Err(VerifyError::OtherOutput);
         }
-        check_rows(receipt, output.len(), "output")?;
+        check_rows(receipt, rows, "output")?;
         checks.push("output digest is that of the given output".to_owned());
     }
     if let Some(ciphertext) = trust.sealed_digest {

@@ -3,7 +3,8 @@ use bitcoin::hashes::Hash;
 
 use super::*;
 use crate::bundle::assemble;
-use crate::statement::Outcome;
+use crate::statement::{Outcome, Task, Usage};
+use crate::tensor::Tensor;
 use crate::testing::{Block, CLOSING_INDEX, Fixture, RECEIPT_INDEX};
 use crate::{GatewaySigner, Trust};
 
@@ -82,17 +83,68 @@ fn pins_are_compared() {
             "receipt: request_digest is not that of the given texts",
         ),
         (
-            Trust { output: Some(vec![vec![0.5, -0.25, 1.0]]), ..fixture.trust() },
+            Trust { output: Some(KnownOutput::Rows(vec![vec![0.5, -0.25, 1.0]])), ..fixture.trust() },
             "receipt: output_digest is not that of the given output",
         ),
         (
-            Trust { output: Some(vec![vec![0.5], vec![]]), ..fixture.trust() },
+            Trust { output: Some(KnownOutput::Rows(vec![vec![0.5], vec![]])), ..fixture.trust() },
             "the given output cannot be digested: the number of values is not rows times dimensions",
         ),
     ];
     for (trust, message) in wrong {
         assert_eq!(refused(trust), message);
     }
+}
+
+fn of_tensors() -> (Fixture, Inference, Tensors) {
+    let tensor = |name: &str, contents: &[u8]| Tensor {
+        name: name.to_owned(),
+        datatype: "UINT8".to_owned(),
+        shape: vec![u64::try_from(contents.len()).unwrap()],
+        contents: contents.to_vec(),
+    };
+    let tensors = |tensor: Tensor| Tensors::try_new(vec![tensor]).unwrap();
+    let request = Inference { inputs: tensors(tensor("x", &[1, 2, 3])), outputs: Vec::new() };
+    let answer = tensors(tensor("y", &[4, 5]));
+    let mut fixture = Fixture::new();
+    (fixture.quote.task, fixture.quote.request_digest) = (Task::Infer, request.digest());
+    (fixture.quote.input_tokens, fixture.quote.tensor_bytes) = (0, 3);
+    (fixture.receipt.request_digest, fixture.receipt.output_digest) = (request.digest(), answer.digest());
+    fixture.receipt.usage = Usage { input_tokens: 0, tensor_bytes: 3, rows: 1 };
+    fixture.relink();
+    (fixture, request, answer)
+}
+
+#[test]
+fn tensors_are_verified_as_texts_are() {
+    let (fixture, request, answer) = of_tensors();
+    let trust = |request: &Inference, answer: &Tensors| Trust {
+        request_texts: None,
+        request_tensors: Some(request.clone()),
+        output: Some(KnownOutput::Tensors(answer.clone())),
+        ..fixture.trust()
+    };
+    let report = verify(&fixture.bundle(), &trust(&request, &answer)).unwrap();
+    assert!(report.checks.contains(&"request digest is that of the given tensors".to_owned()));
+    assert!(report.checks.contains(&"output digest is that of the given output".to_owned()));
+    assert!(report.pinned.contains(&"request tensors"));
+    let report = verify(&fixture.bundle(), &Trust::default()).unwrap();
+    assert!(report.not_pinned.contains(&"request tensors: only their digest is known"));
+
+    let error = |fixture: &Fixture, trust: Trust| verify(&fixture.bundle(), &trust).unwrap_err().to_string();
+    let other = Inference { outputs: vec!["y".to_owned()], ..request.clone() };
+    let found = error(&fixture, trust(&other, &answer));
+    assert_eq!(found, "receipt: request_digest is not that of the given tensors");
+    let found = error(&fixture, trust(&request, &request.inputs));
+    assert_eq!(found, "receipt: output_digest is not that of the given output");
+    let (mut inflated, ..) = of_tensors();
+    (inflated.quote.tensor_bytes, inflated.receipt.usage.tensor_bytes) = (30, 30);
+    inflated.relink();
+    let found = error(&inflated, trust(&request, &answer));
+    assert_eq!(found, "receipt: usage.tensor_bytes is not the number of bytes of the given tensors");
+    inflated.quote.tensor_bytes = 3;
+    inflated.relink();
+    assert_eq!(refused(&inflated), "receipt: usage.tensor_bytes is above the quote's");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ailayer_client::audit::{Appended, EntryProof, Log};
 use ailayer_client::payment::{HoldInvoice, Journal, Node};
-use ailayer_client::serving::{EmbedCall, Embedded, Model, Tokenized};
+use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model, Tokenized};
 use ailayer_client::{AuditClient, CallError, PaymentClient, ServingClient};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
 use ailayer_seal::{ResultKey, SharedSecret};
@@ -61,6 +61,10 @@ impl Serving for ServingClient {
 
     async fn embed(&self, call: &EmbedCall) -> Result<Embedded, CallError> {
         self.embed(call).await
+    }
+
+    async fn infer(&self, call: &InferCall) -> Result<Inferred, CallError> {
+        self.infer(call).await
     }
 }
 

@@ -1,6 +1,7 @@
 use ailayer_platform::config::load_from;
 
 use super::*;
+use crate::domain::price::Usage;
 
 const GOOD: &str = r#"
 [gateway]
@@ -32,7 +33,7 @@ fn a_short_file_has_sound_defaults() {
     assert_eq!(rules.acknowledge_timeout_ms, 30_000);
     let settings = config.quote_settings().unwrap();
     assert_eq!(settings.expiry, Duration::from_secs(600));
-    assert_eq!(settings.prices["all-minilm-l6-v2"].of(7).unwrap().msat(), 1070);
+    assert_eq!(settings.prices["all-minilm-l6-v2"].of(&Usage::tokens(7)).unwrap().msat(), 1070);
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

@@ -7,6 +7,7 @@ use ailayer_receipt::statement::{
 use ailayer_receipt::{Envelope, EnvelopeError, GatewaySigner};
 
 use super::job::{Outcome, Rail as JobRail};
+use super::price::Usage as Metered;
 
 /// Version of every statement.
 const VERSION: u32 = ailayer_receipt::statement::VERSION;
@@ -22,8 +23,10 @@ pub struct QuoteFacts {
     pub model: Model,
     /// Canonical digest of the input.
     pub request_digest: Digest,
-    /// Tokens of all texts together, or the most that may be charged for.
-    pub input_tokens: u64,
+    /// What it will do.
+    pub task: Task,
+    /// What is metered, or the most that may be charged for.
+    pub usage: Metered,
     /// The exact price, or the cap.
     pub price: AmountMsat,
     /// How it is paid.
@@ -44,9 +47,10 @@ pub fn sign_quote(signer: &GatewaySigner, facts: QuoteFacts) -> Result<Envelope,
         network: facts.network,
         seller: signer.public_key(),
         model: facts.model,
-        task: Task::Embed,
+        task: facts.task,
         request_digest: facts.request_digest,
-        input_tokens: facts.input_tokens,
+        input_tokens: facts.usage.input_tokens,
+        tensor_bytes: facts.usage.tensor_bytes,
         price_msat: facts.price,
         rail: rail(facts.rail),
         expiry_unix_s: facts.expiry,
@@ -75,10 +79,10 @@ pub struct ReceiptFacts {
     pub output_digest: Digest,
     /// SHA-256 of the ciphertext, if the output is sealed.
     pub sealed_digest: Option<Digest>,
-    /// Rows of the output.
+    /// Rows of the output, or its tensors.
     pub rows: u64,
-    /// The tokens that were read.
-    pub input_tokens: u64,
+    /// What was read.
+    pub usage: Metered,
     /// What will be taken.
     pub charge: AmountMsat,
     /// The held payment, on the hold rail.
@@ -104,7 +108,11 @@ pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envel
         execution_provider: facts.execution_provider,
         request_digest: quote.request_digest,
         output_digest: facts.output_digest,
-        usage: Usage { input_tokens: facts.input_tokens, rows: facts.rows },
+        usage: Usage {
+            input_tokens: facts.usage.input_tokens,
+            tensor_bytes: facts.usage.tensor_bytes,
+            rows: facts.rows,
+        },
         price_msat: facts.charge,
         rail: rail(quote.rail),
         payment_hash: facts.payment_hash,

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use ailayer_client::serving::{EmbedCall, Embedded};
+use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
-use ailayer_receipt::answer::{Answer, Row};
+use ailayer_receipt::answer::{Answer, AnswerError, Output, Row};
+use ailayer_receipt::statement::Task;
 use ailayer_seal::ResultKey;
 
 use super::seal::{NoReceipt, Stored, stored_form};
 use super::{Driver, Look, Next, StepError};
 use crate::domain::job::{Input, Rail, Refused, State};
-use crate::domain::order::EmbedInput;
+use crate::domain::order::{EmbedInput, JobInput};
+use crate::domain::price::Usage;
 use crate::domain::release::ReleaseReason;
 use crate::domain::statements::{QuoteFacts, ReceiptFacts, sign_receipt};
 use crate::jobs::ChangeError;
@@ -30,10 +32,20 @@ pub(super) enum Failed {
     Overtaken,
 }
 
+/// An attempt that brought an answer.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The answer.
+    pub answer: Answer,
+    /// What was metered.
+    usage: Usage,
+    /// What the model ran on.
+    execution_provider: String,
+}
+
 /// What a receipt says beyond the job and its answer.
 struct Served {
     charge: AmountMsat,
-    execution_provider: String,
     completed_at: UnixMs,
     sealed_digest: Option<Digest>,
 }
@@ -51,13 +63,10 @@ impl Driver {
         let answered = async {
             // First, so that nothing is computed that could not be sealed.
             let result_key = self.result_key(&running).await?;
-            let (answer, provider) = self.attempt(&running, input, Look::Now).await?;
-            Ok((answer, provider, result_key))
+            Ok((self.attempt(&running, input, Look::Now).await?, result_key))
         };
         match answered.await {
-            Ok((answer, provider, result_key)) => {
-                self.complete(&running, &answer, provider, result_key.as_ref()).await
-            }
+            Ok((done, result_key)) => self.complete(&running, &done, result_key.as_ref()).await,
             Err(failed) => self.not_answered(&running, failed).await,
         }
     }
@@ -78,40 +87,49 @@ impl Driver {
         }
     }
 
-    /// Runs the model, unless the job changes or its time is over first. Answers also name the execution provider.
+    /// Runs the model, unless the job changes or its time is over first.
     pub(super) async fn attempt(
         &self,
         running: &JobRecord,
-        input: Option<EmbedInput>,
+        input: Option<JobInput>,
         look: Look,
-    ) -> Result<(Answer, String), Failed> {
+    ) -> Result<Done, Failed> {
         let Some(input) = input else {
             return Err(Failed::ForGood(ReleaseReason::ReceiptFailed, "the stored input is unusable".into()));
         };
-        let call = EmbedCall {
-            model_name: running.model.name.clone(),
-            model_version: running.model.version.clone(),
-            texts: input.texts,
-            truncate: input.truncate,
-            account: running.prepaid.map(|terms| terms.account.uuid()),
-        };
         // A cancellation or the end of the run limit does not wait for the model.
         let outcome = tokio::select! {
-            outcome = self.serving.embed(&call) => outcome,
+            outcome = self.call_model(running, input) => outcome,
             () = self.changed_since(running.job_id, running.version, look) => return Err(Failed::Overtaken),
             () = tokio::time::sleep(self.time_left(running)) => return Err(Failed::Overtaken),
         };
         self.admission.answered(&running.model.name, &outcome);
         match outcome {
-            Ok(embedded) => answer_of(running, embedded),
+            Ok(served) => checked(running, served, self.max_output_bytes),
             Err(error) if error.is_transient() => Err(Failed::ForNow(error)),
             Err(error) => Err(Failed::ForGood(reason_of(&error), error.to_string())),
         }
     }
 
-    async fn stored_input(&self, running: &JobRecord) -> Result<Option<EmbedInput>, StepError> {
+    async fn call_model(&self, running: &JobRecord, input: JobInput) -> Result<Answered, CallError> {
+        let (model_name, model_version) = (running.model.name.clone(), running.model.version.clone());
+        let account = running.prepaid.map(|terms| terms.account.uuid());
+        match input {
+            JobInput::Embed(EmbedInput { texts, truncate }) => {
+                let call = EmbedCall { model_name, model_version, texts, truncate, account };
+                self.serving.embed(&call).await.map(Answered::of_texts)
+            }
+            JobInput::Infer(inference) => {
+                let usage = Usage::tensors(inference.inputs.content_bytes());
+                let call = InferCall { model_name, model_version, inference, account };
+                self.serving.infer(&call).await.map(|inferred| Answered::of_tensors(inferred, usage))
+            }
+        }
+    }
+
+    async fn stored_input(&self, running: &JobRecord) -> Result<Option<JobInput>, StepError> {
         let bytes = jobs::input(self.pool(), running.job_id).await?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        Ok(bytes.and_then(|bytes| JobInput::from_bytes(&bytes)))
     }
 
     fn time_left(&self, running: &JobRecord) -> Duration {
@@ -124,16 +142,14 @@ impl Driver {
     pub(super) async fn complete(
         &self,
         running: &JobRecord,
-        answer: &Answer,
-        execution_provider: String,
+        done: &Done,
         result_key: Option<&ResultKey>,
     ) -> Result<Next, StepError> {
-        let attempt = running.job.attempt;
+        let (attempt, answer) = (running.job.attempt, &done.answer);
         let completed_at = self.clock.now().await?.max(running.now);
-        let charge = charge(running, answer);
+        let charge = charge(running, &done.usage);
         let stored = stored_form(running, answer, result_key).and_then(|Stored { output, sealed_digest }| {
-            let served = Served { charge, execution_provider, completed_at, sealed_digest };
-            let receipt = self.receipt(running, answer, served)?;
+            let receipt = self.receipt(running, done, Served { charge, completed_at, sealed_digest })?;
             Ok(StoredAnswer { output, output_digest: answer.digest(), sealed_digest, receipt })
         });
         match stored {
@@ -150,7 +166,7 @@ impl Driver {
         }
     }
 
-    fn receipt(&self, running: &JobRecord, answer: &Answer, served: Served) -> Result<String, NoReceipt> {
+    fn receipt(&self, running: &JobRecord, done: &Done, served: Served) -> Result<String, NoReceipt> {
         let missing = || EnvelopeError::Malformed("a running job without money".to_owned());
         let hold = running.job.hold.ok_or_else(missing)?;
         let facts = ReceiptFacts {
@@ -158,8 +174,9 @@ impl Driver {
                 job_id: running.job_id,
                 network: self.network,
                 model: running.model.clone(),
+                task: task_of(&done.answer),
                 request_digest: running.request_digest,
-                input_tokens: running.input_tokens,
+                usage: running.usage,
                 price: running.job.price,
                 rail: running.job.rail,
                 created: running.created_at.to_s(),
@@ -167,11 +184,11 @@ impl Driver {
                 seal: running.sealed_to.map(|buyer_key| self.keys.seal(buyer_key)),
             },
             quote_digest: Digest::sha256(running.quote.as_bytes()),
-            execution_provider: served.execution_provider,
-            output_digest: answer.digest(),
+            execution_provider: done.execution_provider.clone(),
+            output_digest: done.answer.digest(),
             sealed_digest: served.sealed_digest,
-            rows: u64::try_from(answer.rows().len()).unwrap_or(u64::MAX),
-            input_tokens: answer.input_tokens(),
+            rows: u64::try_from(done.answer.rows()).unwrap_or(u64::MAX),
+            usage: done.usage,
             charge: served.charge,
             payment_hash: running.invoice.as_ref().map(|invoice| invoice.payment_hash),
             attempt: running.job.attempt,
@@ -183,35 +200,70 @@ impl Driver {
     }
 }
 
-/// Holds what came back against the quote: the same model, and the tokens that were paid for.
-fn answer_of(running: &JobRecord, embedded: Embedded) -> Result<(Answer, String), Failed> {
+/// What model serving has answered, of either task.
+struct Answered {
+    model_digest: Digest,
+    execution_provider: String,
+    answer: Result<Answer, AnswerError>,
+    usage: Usage,
+}
+
+impl Answered {
+    fn of_texts(embedded: Embedded) -> Self {
+        let rows = embedded.embeddings.into_iter().map(|it| Row {
+            values: it.values,
+            input_tokens: it.input_tokens,
+            truncated: it.truncated,
+        });
+        let answer = Answer::try_new(rows.collect());
+        let usage = Usage::tokens(answer.as_ref().map_or(0, Answer::input_tokens));
+        let Model { digest: model_digest, execution_provider, .. } = embedded.model;
+        Self { model_digest, execution_provider, answer, usage }
+    }
+
+    /// Of tensors the inputs count, which are what was quoted.
+    fn of_tensors(inferred: Inferred, usage: Usage) -> Self {
+        let Inferred { model_digest, execution_provider, outputs } = inferred;
+        Self { model_digest, execution_provider, answer: Ok(Answer::of_tensors(outputs)), usage }
+    }
+}
+
+/// Holds what came back against the quote: the same model, not more than was paid for, and not more than is kept.
+fn checked(running: &JobRecord, answered: Answered, max_output_bytes: u32) -> Result<Done, Failed> {
+    let Answered { model_digest, execution_provider, answer, usage } = answered;
     let changed = |why: &str| Failed::ForGood(ReleaseReason::ModelChanged, why.to_owned());
-    if embedded.model.digest != running.model.digest {
+    if model_digest != running.model.digest {
         return Err(changed("another model file than was quoted"));
     }
-    let rows = embedded.embeddings.into_iter().map(|it| Row {
-        values: it.values,
-        input_tokens: it.input_tokens,
-        truncated: it.truncated,
-    });
-    let answer = Answer::try_new(rows.collect())
-        .map_err(|error| Failed::ForGood(ReleaseReason::ModelFailed, error.to_string()))?;
+    let answer = answer.map_err(|error| Failed::ForGood(ReleaseReason::ModelFailed, error.to_string()))?;
+    let found = answer.content_bytes();
+    if found > u64::from(max_output_bytes) {
+        let why = format!("the answer has {found} bytes, at most {max_output_bytes} are kept");
+        return Err(Failed::ForGood(ReleaseReason::ModelFailed, why));
+    }
     let fits = match running.job.rail {
-        Rail::Hold => answer.input_tokens() == running.input_tokens,
-        Rail::Prepaid => answer.input_tokens() <= running.input_tokens,
+        Rail::Hold => usage == running.usage,
+        Rail::Prepaid => usage.is_within(&running.usage),
     };
     if !fits {
-        return Err(changed("another number of tokens than was quoted"));
+        return Err(changed("another number of tokens or bytes than was quoted"));
     }
-    Ok((answer, embedded.model.execution_provider))
+    Ok(Done { answer, usage, execution_provider })
 }
 
 /// What is taken for an answer: the exact price that was held, or what was used, at most the cap.
-fn charge(running: &JobRecord, answer: &Answer) -> AmountMsat {
+fn charge(running: &JobRecord, usage: &Usage) -> AmountMsat {
     let quoted = running.job.price;
     match running.prepaid {
         None => quoted,
-        Some(terms) => terms.price.of(answer.input_tokens()).unwrap_or(quoted).min(quoted),
+        Some(terms) => terms.price.of(usage).unwrap_or(quoted).min(quoted),
+    }
+}
+
+const fn task_of(answer: &Answer) -> Task {
+    match answer.output() {
+        Output::Rows(_) => Task::Embed,
+        Output::Tensors(_) => Task::Infer,
     }
 }
 
@@ -222,6 +274,9 @@ fn reason_of(error: &CallError) -> ReleaseReason {
             ErrorReason::InvalidField
             | ErrorReason::InputEmpty
             | ErrorReason::InputTooLarge
+            | ErrorReason::ShapeMismatch
+            | ErrorReason::DatatypeMismatch
+            | ErrorReason::ContentMismatch
             | ErrorReason::MessageTooLarge,
         ) => ReleaseReason::InputRefused,
         _ => ReleaseReason::ModelFailed,

@@ -11,6 +11,8 @@ fn model(max_input_tokens: u32) -> Loaded {
         dimensions: 2,
         max_items: 8,
         max_text_bytes: 100,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
     }
 }
 

@@ -3,10 +3,13 @@
 use ailayer_platform::error::Failure;
 use ailayer_primitives::{AmountMsat, RequestId};
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_receipt::answer::Row;
+use ailayer_receipt::tensor::{Inference, Tensor, Tensors};
 use uuid::Uuid;
 
 use crate::domain::job::State;
 use crate::domain::ledger::page::PageToken;
+use crate::domain::order::{EmbedInput, JobInput, OrderError};
 use crate::domain::release::ReleaseReason;
 use crate::error::AccountError;
 use crate::store::JobRecord;
@@ -39,6 +42,44 @@ pub(super) fn job(record: &JobRecord) -> pb::Job {
         expiry_unix_s: record.expiry_s().0,
         attempts: record.job.attempt,
     }
+}
+
+/// Texts to embed.
+pub(super) fn embed_input(embed: pb::EmbedTask) -> JobInput {
+    JobInput::Embed(EmbedInput { texts: embed.texts, truncate: embed.truncate })
+}
+
+/// Tensors for a model, each of them whole.
+pub(super) fn infer_input(infer: pb::InferTask) -> Result<JobInput, OrderError> {
+    let tensors = infer.inputs.into_iter().map(|it| Tensor {
+        name: it.name,
+        datatype: it.datatype,
+        shape: it.shape,
+        contents: it.contents,
+    });
+    let inputs = Tensors::try_new(tensors.collect())?;
+    Ok(JobInput::Infer(Inference { inputs, outputs: infer.outputs }))
+}
+
+/// Embeddings as they are sent.
+pub(super) fn embed_result(rows: Vec<Row>) -> pb::EmbedResult {
+    let embeddings = rows.into_iter().map(|row| pb::Embedding {
+        values: row.values,
+        input_tokens: row.input_tokens,
+        truncated: row.truncated,
+    });
+    pb::EmbedResult { embeddings: embeddings.collect() }
+}
+
+/// Tensors as they are sent.
+pub(super) fn infer_result(tensors: Tensors) -> pb::InferResult {
+    let outputs = tensors.into_vec().into_iter().map(|it| pb::Tensor {
+        name: it.name,
+        datatype: it.datatype,
+        shape: it.shape,
+        contents: it.contents,
+    });
+    pb::InferResult { outputs: outputs.collect() }
 }
 
 /// The most items of a page where the caller names no number.

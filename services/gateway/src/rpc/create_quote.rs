@@ -7,8 +7,8 @@ use ailayer_platform::error::Failure;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_seal::PublicKey;
 
-use super::{Answer, Gateway};
-use crate::domain::order::{EmbedInput, Order};
+use super::{Answer, Gateway, convert};
+use crate::domain::order::Order;
 
 pub(super) async fn create_quote(
     gateway: &Gateway,
@@ -22,7 +22,8 @@ pub(super) async fn create_quote(
         job_token: quoted.token.expose().to_vec(),
         quote: quoted.quote,
         price_msat: quoted.price.msat(),
-        input_tokens: quoted.input_tokens,
+        input_tokens: quoted.usage.input_tokens,
+        tensor_bytes: quoted.usage.tensor_bytes,
         bolt11: quoted.bolt11,
         payment_hash: quoted.payment_hash.0.to_vec(),
         expiry_unix_s: quoted.expiry.0,
@@ -36,8 +37,10 @@ fn order(request: pb::CreateQuoteRequest) -> Result<Order, Failure> {
     let network = network_from_proto(request.network);
     let network =
         network.ok_or_else(|| Failure::invalid_field("network", "must name the network you pay on"))?;
-    let Some(pb::create_quote_request::Task::Embed(embed)) = request.task else {
-        return Err(Failure::invalid_field("task", "must say what to do"));
+    let input = match request.task {
+        Some(pb::create_quote_request::Task::Embed(embed)) => convert::embed_input(embed),
+        Some(pb::create_quote_request::Task::Infer(infer)) => convert::infer_input(infer)?,
+        None => return Err(Failure::invalid_field("task", "must say what to do")),
     };
     let sealed_to = match request.sealed_to.as_slice() {
         [] => None,
@@ -50,7 +53,7 @@ fn order(request: pb::CreateQuoteRequest) -> Result<Order, Failure> {
         request_id,
         model_name: request.model_name,
         model_version: request.model_version,
-        input: EmbedInput { texts: embed.texts, truncate: embed.truncate },
+        input,
         network,
         sealed_to,
     })

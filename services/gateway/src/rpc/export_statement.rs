@@ -6,17 +6,24 @@ use ailayer_platform::tasks::Shutdown;
 use ailayer_primitives::UnixMs;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
+use uuid::Uuid;
 
 use super::{Answer, Gateway, convert};
 use crate::domain::api_key::Caller;
 use crate::domain::ledger::export::Format;
 use crate::domain::ledger::{AccountId, Asset, CustomerId};
 use crate::error::{AccountError, JobError};
+use crate::places::Place;
 use crate::store::accounts;
 use crate::store::ledger::accounts::ListError;
 use crate::store::ledger::statements::{self, Period};
+
+/// Files of one account at once: whoever does not read what it asks for keeps nobody else from it.
+const OF_AN_ACCOUNT: usize = 2;
+/// Of all operators, whose files are not among a customer's own.
+const OF_OPERATORS: usize = 8;
+const OPERATORS: Uuid = Uuid::nil();
 
 pub(super) type Parts<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -27,7 +34,8 @@ pub(super) fn of_caller(
     request: &pb::ExportStatementRequest,
 ) -> Answer<Parts<pb::ExportStatementResponse>> {
     let period = period(request.from_unix_ms, request.until_unix_ms)?;
-    let parts = parts(gateway, caller.account, period, format(request.format)?)?;
+    let place = place(gateway, caller.account.uuid(), OF_AN_ACCOUNT)?;
+    let parts = parts(gateway, caller.account, period, format(request.format)?, place);
     Ok(parts.map(|text| Ok(pb::ExportStatementResponse { text: text? })).boxed())
 }
 
@@ -43,7 +51,7 @@ pub(super) async fn of_account(
     let found = accounts::by_id(gateway.jobs.store().pool(), account).await?;
     found.ok_or(AccountError::NoAccount)?;
     tracing::info!(account_id = %account, operator, "statement exported");
-    let parts = parts(gateway, account, period, format)?;
+    let parts = parts(gateway, account, period, format, place(gateway, OPERATORS, OF_OPERATORS)?);
     Ok(parts.map(|text| Ok(pb::ExportAccountStatementResponse { text: text? })).boxed())
 }
 
@@ -51,7 +59,7 @@ pub(super) async fn of_account(
 struct Export {
     pages: BoxStream<'static, Result<String, ListError>>,
     shutdown: Shutdown,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 fn parts(
@@ -59,8 +67,8 @@ fn parts(
     account: CustomerId,
     period: Period,
     format: Format,
-) -> Result<Parts<String>, Failure> {
-    let place = gateway.watchers.clone().try_acquire_owned().map_err(|_| JobError::TooManyWatchers)?;
+    place: Place,
+) -> Parts<String> {
     let pool = gateway.jobs.store().pool().clone();
     let pages = statements::export(pool, AccountId::customer(account, Asset::Btc), period, format).boxed();
     let export = Export { pages, shutdown: gateway.shutdown.clone(), _place: place };
@@ -70,7 +78,11 @@ fn parts(
         let goes_on = part.is_ok();
         Some((part.map_err(Status::from), goes_on.then_some(export)))
     });
-    Ok(parts.boxed())
+    parts.boxed()
+}
+
+fn place(gateway: &Gateway, owner: Uuid, share: usize) -> Result<Place, Failure> {
+    Ok(gateway.places.take(owner, share).map_err(JobError::TooManyStreams)?)
 }
 
 impl Export {

@@ -2,9 +2,9 @@
 
 use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::gateway::v1 as pb;
-use ailayer_receipt::answer::Answer as JobAnswer;
+use ailayer_receipt::answer::{Answer as JobAnswer, Output};
 
-use super::{Answer, Gateway};
+use super::{Answer, Gateway, convert};
 use crate::domain::job::State;
 use crate::error::JobError;
 use crate::store::{JobRecord, jobs};
@@ -20,11 +20,13 @@ pub(super) async fn get_result(
     if record.job.state != State::Settled {
         return Err(JobError::ResultNotReady(record.job.state).into());
     }
-    let (embed, output_digest) = stored_answer(gateway, &record).await?;
-    Ok(pb::GetResultResponse {
-        output_digest: output_digest.to_vec(),
-        result: Some(pb::get_result_response::Result::Embed(embed)),
-    })
+    let answer = stored_answer(gateway, &record).await?;
+    let output_digest = answer.digest().to_vec();
+    let result = match answer.into_output() {
+        Output::Rows(rows) => pb::get_result_response::Result::Embed(convert::embed_result(rows)),
+        Output::Tensors(tensors) => pb::get_result_response::Result::Infer(convert::infer_result(tensors)),
+    };
+    Ok(pb::GetResultResponse { output_digest, result: Some(result) })
 }
 
 /// The ciphertext of a sealed job, from the moment its receipt is in the log.
@@ -46,11 +48,8 @@ async fn sealed(gateway: &Gateway, record: &JobRecord) -> Result<pb::GetResultRe
     })
 }
 
-/// The stored answer of a settled job with its digest, which must be the receipt's.
-pub(super) async fn stored_answer(
-    gateway: &Gateway,
-    record: &JobRecord,
-) -> Result<(pb::EmbedResult, Digest), JobError> {
+/// The stored answer of a settled job, whose digest must be the receipt's.
+pub(super) async fn stored_answer(gateway: &Gateway, record: &JobRecord) -> Result<JobAnswer, JobError> {
     let stored = jobs::output(gateway.jobs.store().pool(), record.job_id).await?;
     let stored = stored.ok_or(JobError::ResultErased)?;
     let damaged = |what: String| JobError::Verification { job_id: record.job_id, what };
@@ -58,15 +57,5 @@ pub(super) async fn stored_answer(
     if Some(answer.digest()) != record.output_digest {
         return Err(damaged("the stored answer has another digest than its receipt".to_owned()));
     }
-    Ok((embed_result(&answer), answer.digest()))
-}
-
-/// An answer as it is sent.
-pub(super) fn embed_result(answer: &JobAnswer) -> pb::EmbedResult {
-    let embeddings = answer.rows().iter().map(|row| pb::Embedding {
-        values: row.values.clone(),
-        input_tokens: row.input_tokens,
-        truncated: row.truncated,
-    });
-    pb::EmbedResult { embeddings: embeddings.collect() }
+    Ok(answer)
 }

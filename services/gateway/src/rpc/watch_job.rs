@@ -7,15 +7,17 @@ use ailayer_client::ErrorReason;
 use ailayer_platform::error::Failure;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::{Answer, Gateway, convert};
 use crate::error::JobError;
+use crate::places::Place;
 use crate::signals::JobChanges;
 use crate::store::JobRecord;
 use crate::store::history::{self, JobEvent};
 
+/// Watchers of one job, those that were cut off and not noticed yet included.
+const OF_A_JOB: usize = 4;
 /// How often the history is looked at when no signal comes: another replica may drive the job.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -29,12 +31,12 @@ struct Watcher {
     seen: u64,
     pending: VecDeque<JobEvent>,
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 pub(super) async fn watch_job(gateway: &Gateway, request: pb::WatchJobRequest) -> Answer<JobStream> {
     let record = gateway.open(request.key).await?;
-    let permit = gateway.watchers.clone().try_acquire_owned().map_err(|_| JobError::TooManyWatchers)?;
+    let place = gateway.places.take(record.job_id.uuid(), OF_A_JOB).map_err(JobError::TooManyStreams)?;
     // What happens between the read and this is found in the history, which is looked at before the first wait.
     let changes = gateway.signals.watch(record.job_id);
     let first = response(convert::job(&record));
@@ -45,7 +47,7 @@ pub(super) async fn watch_job(gateway: &Gateway, request: pb::WatchJobRequest) -
         record,
         changes,
         pending: VecDeque::new(),
-        _permit: permit,
+        _place: place,
     };
     let changes = stream::unfold(watcher, |mut watcher| async move {
         let next = watcher.next().await?;

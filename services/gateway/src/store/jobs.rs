@@ -10,6 +10,7 @@ use super::record::{Invoice, JobRecord, job_columns};
 use super::{from_bigint, history, to_bigint};
 use crate::domain::job::State;
 use crate::domain::payer::Payer;
+use crate::domain::price::Usage;
 
 /// Row 1: a job that is about to be offered.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub struct NewJob {
     pub input: Vec<u8>,
     /// Canonical digest of the input.
     pub request_digest: Digest,
-    /// Tokens of all texts together.
-    pub input_tokens: u64,
+    /// What is metered of the input.
+    pub usage: Usage,
     /// The exact text of the signed quote.
     pub quote: String,
     /// The exact price.
@@ -52,8 +53,8 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms,
-            invoice_expiry_s, payer, sealed_to, state, updated_unix_ms, wake_unix_ms)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'QUOTED', $13, $14)
+            invoice_expiry_s, payer, sealed_to, tensor_bytes, state, updated_unix_ms, wake_unix_ms)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'QUOTED', $13, $14)
          on conflict (request_id) where account_id is null do nothing",
     )
     .bind(new.job_id.uuid())
@@ -65,7 +66,7 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     .bind(new.model.digest.to_vec())
     .bind(&new.input)
     .bind(new.request_digest.to_vec())
-    .bind(to_bigint(new.input_tokens))
+    .bind(to_bigint(new.usage.input_tokens))
     .bind(&new.quote)
     .bind(new.price.to_i64())
     .bind(to_bigint(new.created_at.0))
@@ -73,6 +74,7 @@ pub async fn insert(store: &Store, new: &NewJob) -> Result<bool, StoreError> {
     .bind(i32::try_from(new.invoice_expiry_s).unwrap_or(i32::MAX))
     .bind(new.payer.map(|payer| payer.bytes().to_vec()))
     .bind(new.sealed_to.map(|key| key.as_bytes().to_vec()))
+    .bind(to_bigint(new.usage.tensor_bytes))
     .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 0 {

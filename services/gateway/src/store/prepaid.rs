@@ -13,6 +13,7 @@ use super::record::{JobRecord, PrepaidTerms, job_columns};
 use super::to_bigint;
 use crate::domain::ledger::CustomerId;
 use crate::domain::ledger::page::PageToken;
+use crate::domain::price::Usage;
 
 /// Rows 1, 4 and 5 of a prepaid job: quoted, held and running at once.
 #[derive(Debug, Clone)]
@@ -31,8 +32,8 @@ pub struct NewPrepaidJob {
     pub input: Vec<u8>,
     /// Canonical digest of the input.
     pub request_digest: Digest,
-    /// The most tokens that may be charged for.
-    pub input_tokens: u64,
+    /// The most that may be charged for.
+    pub usage: Usage,
     /// The exact text of the signed quote.
     pub quote: String,
     /// The cap, which is reserved in the same commit.
@@ -122,16 +123,17 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[(&NewPrepaidJob, UnixMs)]) -> Resu
         "with inserted as (insert into jobs (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest,
             input, request_digest, input_tokens, quote, price_msat, created_unix_ms, expiry_unix_ms, state, attempt,
             updated_unix_ms, started_unix_ms, accepted_unix_ms, held_amount_msat, wake_unix_ms, rail, account_id,
-            key_id, per_call_msat, per_token_msat, lease_owner, lease_until_unix_ms)
+            key_id, per_call_msat, per_token_msat, lease_owner, lease_until_unix_ms, tensor_bytes,
+            per_tensor_byte_msat)
          select job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest, input,
             request_digest, input_tokens, quote, cap, created, created, 'RUNNING', 1, now, now, now, cap, now + lease,
-            'prepaid', account_id, key_id, per_call, per_token, lease_owner, now + lease
+            'prepaid', account_id, key_id, per_call, per_token, lease_owner, now + lease, tensor_bytes, per_tensor_byte
          from unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::bytea[], $8::bytea[],
             $9::bytea[], $10::bigint[], $11::text[], $12::bigint[], $13::bigint[], $14::uuid[], $15::uuid[],
-            $16::bigint[], $17::bigint[], $18::uuid[], $19::bigint[], $20::bigint[])
+            $16::bigint[], $17::bigint[], $18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[])
             as new (job_id, request_id, body_digest, token_hash, model_name, model_version, model_digest, input,
                 request_digest, input_tokens, quote, cap, created, account_id, key_id, per_call, per_token,
-                lease_owner, lease, now)
+                lease_owner, lease, now, tensor_bytes, per_tensor_byte)
          returning job_id, version, state, attempt, updated_unix_ms)
          insert into job_events (job_id, version, state, attempt, recorded_unix_ms) select * from inserted",
     )
@@ -144,7 +146,7 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[(&NewPrepaidJob, UnixMs)]) -> Resu
     .bind(bytes(|job| job.model.digest.to_vec()))
     .bind(bytes(|job| job.input.clone()))
     .bind(bytes(|job| job.request_digest.to_vec()))
-    .bind(numbers(|job| to_bigint(job.input_tokens)))
+    .bind(numbers(|job| to_bigint(job.usage.input_tokens)))
     .bind(texts(|job| &job.quote))
     .bind(numbers(|job| job.cap.to_i64()))
     .bind(numbers(|job| to_bigint(job.created_at.0)))
@@ -155,6 +157,8 @@ pub async fn insert_in_tx(tx: &mut Tx, new: &[(&NewPrepaidJob, UnixMs)]) -> Resu
     .bind(ids(|job| job.owner))
     .bind(numbers(|job| i64::try_from(job.lease.as_millis()).unwrap_or(i64::MAX / 2)))
     .bind(new.iter().map(|(_, begun_at)| to_bigint(begun_at.0)).collect::<Vec<_>>())
+    .bind(numbers(|job| to_bigint(job.usage.tensor_bytes)))
+    .bind(numbers(|job| job.terms.price.per_tensor_byte.to_i64()))
     .execute(&mut **tx)
     .await?;
     Ok(())

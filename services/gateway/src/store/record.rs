@@ -1,6 +1,6 @@
 //! A job as it is stored, without its input and output.
 
-use ailayer_primitives::{Digest, JobId, PaymentHash, UnixMs, UnixS};
+use ailayer_primitives::{AmountMsat, Digest, JobId, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::statement::Model;
 use ailayer_seal::PublicKey;
 use ailayer_store::StoreError;
@@ -12,7 +12,7 @@ use super::{amount, corrupt, from_bigint, unsigned};
 use crate::domain::api_key::KeyId;
 use crate::domain::job::{Hold, Job, Seal};
 use crate::domain::ledger::CustomerId;
-use crate::domain::price::Price;
+use crate::domain::price::{Price, Usage};
 
 /// What [`JobRecord::read`] reads.
 macro_rules! job_columns {
@@ -23,7 +23,7 @@ macro_rules! job_columns {
          started_unix_ms, output_digest, receipt, completed_unix_ms, leaf_index, release_reason, closing,
          (select closed.leaf_index from job_closings closed where closed.job_id = jobs.job_id) as closing_leaf_index,
          erased_unix_ms, rail, account_id, key_id, per_call_msat, per_token_msat, charge_msat,
-         sealed_to, sealed_digest, appended_unix_ms, acknowledged_unix_ms,
+         sealed_to, sealed_digest, appended_unix_ms, acknowledged_unix_ms, tensor_bytes, per_tensor_byte_msat,
          unix_ms() as now_unix_ms"
     };
 }
@@ -66,8 +66,8 @@ pub struct JobRecord {
     pub model: Model,
     /// Canonical digest of the input.
     pub request_digest: Digest,
-    /// Tokens the price was made from.
-    pub input_tokens: u64,
+    /// What is metered of the input; prepaid: the most that may be charged for.
+    pub usage: Usage,
     /// The exact text of the signed quote.
     pub quote: String,
     /// Who pays it, if it is paid from a balance.
@@ -122,7 +122,10 @@ impl JobRecord {
                 digest: digest(row, "model_digest")?,
             },
             request_digest: digest(row, "request_digest")?,
-            input_tokens: from_bigint(row.try_get("input_tokens")?, "input_tokens")?,
+            usage: Usage {
+                input_tokens: from_bigint(row.try_get("input_tokens")?, "input_tokens")?,
+                tensor_bytes: from_bigint(row.try_get("tensor_bytes")?, "tensor_bytes")?,
+            },
             quote: row.try_get("quote")?,
             prepaid: read_prepaid(row)?,
             invoice_expiry_s: optional_count(row, "invoice_expiry_s")?.unwrap_or(0),
@@ -190,7 +193,9 @@ fn read_prepaid(row: &PgRow) -> Result<Option<PrepaidTerms>, StoreError> {
         return Ok(None);
     };
     let (account, key_id) = (CustomerId::new(account), KeyId(key));
-    Ok(Some(PrepaidTerms { account, key_id, price: Price { per_call, per_token } }))
+    // Jobs from before tensors were sold have no such price.
+    let per_tensor_byte = amount(row, "per_tensor_byte_msat")?.unwrap_or(AmountMsat::ZERO);
+    Ok(Some(PrepaidTerms { account, key_id, price: Price { per_call, per_token, per_tensor_byte } }))
 }
 
 fn read_invoice(row: &PgRow) -> Result<Option<Invoice>, StoreError> {

@@ -102,6 +102,16 @@ impl Customer {
     }
 }
 
+/// Runs a tensor model.
+pub fn tensor_job(inputs: Vec<pb::Tensor>) -> pb::RunJobRequest {
+    let infer = pb::InferTask { inputs, outputs: Vec::new() };
+    pb::RunJobRequest {
+        model_name: "raw".to_owned(),
+        task: Some(pb::run_job_request::Task::Infer(infer)),
+        ..job(&[])
+    }
+}
+
 /// Embeds texts.
 pub fn job(texts: &[&str]) -> pb::RunJobRequest {
     let texts = texts.iter().map(|text| (*text).to_owned()).collect();

@@ -93,7 +93,9 @@ async fn the_seller_says_what_is_for_sale() {
     let world = World::new().await;
     let gateway = world.start().await;
     let models = gateway.models().await.unwrap();
-    let [model] = models.as_slice() else { panic!("one model has a price and embeds: {models:?}") };
+    let [model, raw] = models.as_slice() else { panic!("two models have a price: {models:?}") };
+    assert_eq!((raw.kind.as_str(), raw.price_per_tensor_byte_msat), ("tensor", 3));
+    assert_eq!((raw.inputs[0].datatype.as_str(), raw.inputs[0].shape.as_slice()), ("INT16", &[-1][..]));
     assert_eq!(
         (model.name.as_str(), model.price_per_call_msat, model.price_per_token_msat),
         ("mini", 1000, 10)

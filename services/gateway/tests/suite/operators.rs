@@ -68,7 +68,13 @@ async fn a_price_that_is_set_counts_for_new_quotes_at_every_replica() {
     let world = World::new().await;
     let (one, two) = (world.start().await, world.start().await);
     let before = two.quote(&["hello"]).await;
-    let price = pb::Price { model_name: "mini".to_owned(), per_call_msat: 5, per_token_msat: 1, set: false };
+    let price = pb::Price {
+        model_name: "mini".to_owned(),
+        per_call_msat: 5,
+        per_token_msat: 1,
+        per_tensor_byte_msat: 2,
+        set: false,
+    };
     let set = admin!(one, "alice", set_price, pb::SetPriceRequest { price: Some(price.clone()) }).unwrap();
     assert_eq!(set.price, Some(pb::Price { set: true, ..price.clone() }));
     assert_eq!(one.quote(&["hello"]).await.0.price_msat, 8);
@@ -78,7 +84,7 @@ async fn a_price_that_is_set_counts_for_new_quotes_at_every_replica() {
     let removed =
         admin!(one, "bob", remove_price, pb::RemovePriceRequest { model_name: "mini".to_owned() }).unwrap();
     assert_eq!(removed.price.map(|price| (price.per_call_msat, price.set)), Some((1000, false)));
-    let zero = pb::Price { per_call_msat: 0, per_token_msat: 0, ..price };
+    let zero = pb::Price { per_call_msat: 0, per_token_msat: 0, per_tensor_byte_msat: 0, ..price };
     let refused = admin!(one, "bob", set_price, pb::SetPriceRequest { price: Some(zero) }).unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::InvalidField);
 }

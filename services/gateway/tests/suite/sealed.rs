@@ -9,7 +9,7 @@ use ailayer_gateway::domain::job::State;
 use ailayer_gateway::domain::ledger::HouseKind;
 use ailayer_primitives::{Digest, Preimage};
 use ailayer_proto::ailayer::gateway::v1 as pb;
-use ailayer_receipt::answer::Answer;
+use ailayer_receipt::answer::{Answer, Output};
 use ailayer_receipt::statement::{Closing, Outcome, Quote};
 use ailayer_receipt::{Envelope, GatewayKey, Receipt};
 use ailayer_seal::{Context, NotOpened, ResultKey, SecretKey};
@@ -18,7 +18,7 @@ use tonic::Status;
 use zeroize::Zeroizing;
 
 use crate::fakes::{audit, payments, serving};
-use crate::world::{Bought, Process, World, order, reason, sealed_order, until};
+use crate::world::{Bought, Process, World, order, reason, sealed_order, tensor_order, until};
 
 fn secret() -> SecretKey {
     SecretKey::new(&Zeroizing::new([5; 32]))
@@ -92,6 +92,32 @@ async fn assert_settled_once(world: &World, gateway: &Process, bought: &Bought) 
     let price = i64::try_from(bought.0.price_msat).unwrap();
     assert_eq!(world.balance(HouseKind::Lightning).await, price);
     assert_opens(gateway, bought).await;
+}
+
+/// The byte form of an answer is sealed, whatever it holds.
+#[tokio::test]
+async fn tensors_are_sealed_too() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let input = pb::Tensor {
+        name: "x".to_owned(),
+        datatype: "INT16".to_owned(),
+        shape: vec![1],
+        contents: vec![1, 2],
+    };
+    let sealed_to = secret().public_key().as_bytes().to_vec();
+    let request = pb::CreateQuoteRequest { sealed_to, ..tensor_order(vec![input]) };
+    let bought = gateway.create_quote(request).await.unwrap();
+    world.payments.pay(bought.id());
+    let sealed = delivered(&gateway, &bought).await;
+    let said = statements(&gateway, &bought).await;
+    let opened = open(&bought, &said, &sealed, &payments::preimage(bought.id().uuid())).unwrap();
+    let opened = Answer::from_bytes(&opened).unwrap();
+    assert_eq!(opened.digest(), said.receipt.output_digest);
+    let Output::Tensors(tensors) = opened.into_output() else { panic!("embeddings") };
+    assert_eq!(tensors.as_slice()[0].contents, [2, 1]);
+    acknowledge(&gateway, &bought, &sealed).await.unwrap();
+    assert_settled_once(&world, &gateway, &bought).await;
 }
 
 #[tokio::test]

@@ -126,3 +126,21 @@ async fn a_file_that_is_cut_says_so() {
     assert_eq!(reason(&cut), ErrorReason::ShuttingDown);
     assert!(parts.next().await.is_none());
 }
+
+/// Who asks for files and does not read them keeps nobody else from theirs.
+#[tokio::test]
+async fn an_account_has_its_share_of_files() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let customer = Customer::with_balance(&world, &gateway, 50_000).await;
+    let other = Customer::with_balance(&world, &gateway, 7).await;
+    let unread = async || {
+        let request = with_key(&customer.key, all(Format::Csv));
+        gateway.as_customer(|accounts| async move { accounts.export_statement(request).await }).await
+    };
+    let _held = (unread().await.unwrap(), unread().await.unwrap());
+    assert_eq!(reason(&unread().await.map(drop).unwrap_err()), ErrorReason::TooManyOpen);
+    let mut ours = all(Format::Csv);
+    ours.from_unix_ms = 1;
+    assert!(export(&gateway, &other.key, ours).await.is_ok());
+}

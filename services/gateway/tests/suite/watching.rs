@@ -39,7 +39,8 @@ async fn a_watcher_at_another_replica_sees_the_end_and_why() {
 
 #[tokio::test]
 async fn watchers_are_limited_and_their_places_are_free_again() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.settings.max_watchers = 3;
     let gateway = world.start().await;
     let bought = gateway.quote(&["hello"]).await;
     let mut streams = Vec::new();
@@ -50,6 +51,24 @@ async fn watchers_are_limited_and_their_places_are_free_again() {
     assert_eq!(reason(&refused), ErrorReason::Overloaded);
     streams.pop();
     assert!(gateway.watch(bought.key()).await.is_ok());
+}
+
+/// One who watches a job as often as it can keeps nobody else from watching another.
+#[tokio::test]
+async fn a_job_has_its_share_of_watchers() {
+    let mut world = World::new().await;
+    world.settings.max_watchers = 100;
+    let gateway = world.start().await;
+    let (bought, other) = (gateway.quote(&["hello"]).await, gateway.quote(&["goodbye"]).await);
+    let mut streams = Vec::new();
+    let refused = loop {
+        match gateway.watch(bought.key()).await {
+            Ok(stream) => streams.push(stream),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((reason(&refused), streams.len()), (ErrorReason::TooManyOpen, 4));
+    assert!(gateway.watch(other.key()).await.is_ok());
 }
 
 #[tokio::test]

@@ -59,13 +59,23 @@ pub struct Process {
 
 pub fn settings() -> Settings {
     let amount = |msat| AmountMsat::try_new(msat).unwrap();
-    let price = Price { per_call: amount(1000), per_token: amount(10) };
+    let price = Price { per_call: amount(1000), per_token: amount(10), per_tensor_byte: amount(3) };
     Settings {
         quotes: QuoteSettings {
             network: Network::Regtest,
-            prices: [("mini".to_owned(), price), ("priced-only".to_owned(), price)].into(),
+            prices: [
+                ("mini".to_owned(), price),
+                ("raw".to_owned(), price),
+                ("priced-only".to_owned(), price),
+            ]
+            .into(),
             expiry: Duration::from_secs(600),
-            limits: OrderLimits { max_items: 8, max_text_bytes: 2048, max_input_bytes: 8192 },
+            limits: OrderLimits {
+                max_items: 8,
+                max_text_bytes: 2048,
+                max_input_bytes: 8192,
+                max_output_bytes: 8192,
+            },
         },
         rules: Rules {
             run_limit_ms: 30_000,
@@ -419,6 +429,16 @@ pub fn order(texts: &[&str]) -> pb::CreateQuoteRequest {
         task: Some(pb::create_quote_request::Task::Embed(pb::EmbedTask { texts, truncate: false })),
         network: ailayer_proto::ailayer::common::v1::Network::Regtest as i32,
         sealed_to: Vec::new(),
+    }
+}
+
+/// An order of a tensor model.
+pub fn tensor_order(inputs: Vec<pb::Tensor>) -> pb::CreateQuoteRequest {
+    let infer = pb::InferTask { inputs, outputs: Vec::new() };
+    pb::CreateQuoteRequest {
+        model_name: "raw".to_owned(),
+        task: Some(pb::create_quote_request::Task::Infer(infer)),
+        ..order(&[])
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn model_to_proto(info: &ModelInfo) -> proto::Model {
         dimensions: text(|limits| limits.dimensions),
         max_items: text(|limits| limits.max_items),
         max_text_bytes: text(|limits| limits.max_text_bytes),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `ModelInfer`.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ailayer_proto::inference::{ModelInferRequest, ModelInferResponse};
+use ailayer_proto::inference::infer_parameter::ParameterChoice;
+use ailayer_proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use tonic::Status;
 
 use super::Rpc;
@@ -11,6 +13,7 @@ use super::convert::{InferCall, decode_infer, encode_outputs};
 use crate::domain::call::CallContext;
 use crate::domain::finite::check_finite;
 use crate::domain::input_error::InputError;
+use crate::domain::model::ModelInfo;
 use crate::domain::statistics::{Outcome, RequestFinished};
 use crate::model::Model;
 
@@ -23,6 +26,7 @@ pub(super) async fn model_infer(
 ) -> Result<ModelInferResponse, Status> {
     let arrival = Instant::now();
     let (name, version) = (request.model_name.clone(), request.model_version.clone());
+    let describes = describes_model(&request);
     rpc.with_model(method, &name, &version, async |model| {
         let (call, context) =
             checked(request, model, context).inspect_err(|_| refused(model, arrival.elapsed()))?;
@@ -33,12 +37,27 @@ pub(super) async fn model_infer(
             model_name: model.info().id.name.clone(),
             model_version: model.info().id.version.to_string(),
             id,
-            parameters: Default::default(),
+            parameters: if describes { description(model.info()) } else { HashMap::new() },
             outputs,
             raw_output_contents,
         })
     })
     .await
+}
+
+/// Whether the answer shall say which file ran, and on what: a caller who vouches for the answer must know. Others do not pay for it.
+fn describes_model(request: &ModelInferRequest) -> bool {
+    let asked = request.parameters.get("describe_model").and_then(|it| it.parameter_choice.as_ref());
+    matches!(asked, Some(ParameterChoice::BoolParam(true)))
+}
+
+fn description(info: &ModelInfo) -> HashMap<String, InferParameter> {
+    let text = |text: String| InferParameter { parameter_choice: Some(ParameterChoice::StringParam(text)) };
+    [
+        ("model_digest".to_owned(), text(info.digest.to_string())),
+        ("execution_provider".to_owned(), text(info.execution_provider.to_owned())),
+    ]
+    .into()
 }
 
 fn checked(

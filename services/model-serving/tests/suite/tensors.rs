@@ -1,8 +1,10 @@
 //! Tensors of every served type go through the engine unchanged, typed and raw.
 
+use ailayer_proto::ailayer::serving::v1::{ListModelsRequest, TensorSpec};
+use ailayer_proto::inference::infer_parameter::ParameterChoice;
 use ailayer_proto::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use ailayer_proto::inference::{
-    InferTensorContents, ModelMetadataRequest, ServerLiveRequest, ServerMetadataRequest,
+    InferParameter, InferTensorContents, ModelMetadataRequest, ServerLiveRequest, ServerMetadataRequest,
 };
 use bytes::Bytes;
 
@@ -56,6 +58,40 @@ async fn every_type_typed() {
         );
         assert_eq!(output.contents.as_ref(), Some(&contents));
     }
+    service.stop().await;
+}
+
+/// Who sells a model must say what it takes, and vouches for the very file that has answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_says_what_it_takes_and_which_file_has_run() {
+    let (mut service, _repository) = Running::with_tiny(&["add"]).await;
+    let models = service.serving.list_models(ListModelsRequest {}).await.unwrap().into_inner().models;
+    let told = |specs: &[TensorSpec]| -> Vec<(String, String, Vec<i64>)> {
+        specs.iter().map(|it| (it.name.clone(), it.datatype.clone(), it.shape.clone())).collect()
+    };
+    let tensor = |name: &str| (name.to_owned(), "FP32".to_owned(), vec![-1, 2]);
+    assert_eq!((models[0].name.as_str(), models[0].kind.as_str()), ("add", "tensor"));
+    assert_eq!(told(&models[0].inputs), [tensor("a"), tensor("b")]);
+    assert_eq!(told(&models[0].outputs), [tensor("sum"), tensor("difference")]);
+
+    let two = || floats(&[1.0, 2.0]);
+    let request =
+        || infer("add", vec![input("a", "FP32", &[1, 2], two()), input("b", "FP32", &[1, 2], two())]);
+    let silent = service.inference.model_infer(request()).await.unwrap().into_inner();
+    assert!(silent.parameters.is_empty(), "nobody has asked");
+    let yes = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
+    let mut asking = request();
+    asking.parameters.insert("describe_model".to_owned(), yes);
+    let answer = service.inference.model_infer(asking).await.unwrap().into_inner();
+    let said = |name: &str| match &answer.parameters[name].parameter_choice {
+        Some(ParameterChoice::StringParam(word)) => word.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let digest: String = models[0].digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        (said("model_digest"), said("execution_provider")),
+        (digest, models[0].execution_provider.clone())
+    );
     service.stop().await;
 }
 

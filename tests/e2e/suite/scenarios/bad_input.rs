@@ -1,6 +1,6 @@
 //! Input that must be refused: a typed error with a reason, no panic, no money.
 
-use ailayer_client::gateway::{JobKey, Order};
+use ailayer_client::gateway::{JobKey, Order, Task};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_platform::error::{reason_of, violated_field};
 use ailayer_primitives::{JobId, JobToken, Network, RequestId};
@@ -8,7 +8,7 @@ use ailayer_proto::ailayer::common::v1::Network as WireNetwork;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
-use pb::create_quote_request::Task;
+use pb::create_quote_request::Task as WireTask;
 use pb::gateway_service_client::GatewayServiceClient;
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -40,11 +40,11 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
         ("an unknown model", ModelNotFound, order(|it| it.model_name = "gpt-none".to_owned())),
         ("an unknown version", ModelNotFound, order(|it| it.model_version = "999".to_owned())),
         ("no model", InvalidField, order(|it| it.model_name.clear())),
-        ("no texts", InputEmpty, order(|it| it.texts.clear())),
-        ("an empty text", InputEmpty, order(|it| it.texts = vec!["a".to_owned(), String::new()])),
-        ("a text of 1 MiB", InputTooLarge, order(|it| it.texts = vec!["a ".repeat(MIB / 2)])),
-        ("too many tokens", InputTooLarge, order(|it| it.texts = vec!["word ".repeat(2_000)])),
-        ("too many texts", InputTooLarge, order(|it| it.texts = vec!["a".to_owned(); 1_000])),
+        ("no texts", InputEmpty, order(|it| it.task = Task::embed([""; 0]))),
+        ("an empty text", InputEmpty, order(|it| it.task = Task::embed(["a", ""]))),
+        ("a text of 1 MiB", InputTooLarge, order(|it| it.task = Task::embed(["a ".repeat(MIB / 2)]))),
+        ("too many tokens", InputTooLarge, order(|it| it.task = Task::embed(["word ".repeat(2_000)]))),
+        ("too many texts", InputTooLarge, order(|it| it.task = Task::embed(["a"; 1_000]))),
         ("another network", WrongNetwork, order(|it| it.network = Network::Signet)),
         ("the production network", WrongNetwork, order(|it| it.network = Network::Bitcoin)),
         (
@@ -54,7 +54,7 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
                 it.request_id = RequestId::new(Uuid::from_u128(0x6f1b_1d0e_6f3c_1f7c_9f5e_0a7f_3f0d_9c11));
             }),
         ),
-        ("a message of 8 MiB", MessageTooLarge, order(|it| it.texts = vec!["a".repeat(8 * MIB)])),
+        ("a message of 8 MiB", MessageTooLarge, order(|it| it.task = Task::embed(["a".repeat(8 * MIB)]))),
     ];
     for (what, reason, order) in cases {
         let Err(error) = stage.gateway.create_quote(&order).await else { bail!("{what} was quoted") };
@@ -76,7 +76,7 @@ pub async fn orders_that_cannot_be_served_are_refused(stage: &Stage) -> anyhow::
 /// What only a client of somebody else's making sends.
 async fn malformed_messages(stage: &Stage) -> anyhow::Result<()> {
     let mut client = GatewayServiceClient::connect(stage.network.gateway.grpc_url()).await?;
-    let embed = Task::Embed(pb::EmbedTask { texts: vec!["a text".to_owned()], truncate: false });
+    let embed = WireTask::Embed(pb::EmbedTask { texts: vec!["a text".to_owned()], truncate: false });
     let good = pb::CreateQuoteRequest {
         request_id: Uuid::new_v4().to_string(),
         model_name: MODEL.to_owned(),

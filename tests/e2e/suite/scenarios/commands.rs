@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use ailayer_client::{AuditClient, ClientConfig, PaymentClient};
-use ailayer_devnet::{AilayerBinary, Bitcoind, DataDir, Network, NetworkOptions, Toolbox, free_port};
+use ailayer_devnet::{AilayerBinary, Bitcoind, DataDir, Network, NetworkOptions, Tool, Toolbox, free_port};
 use ailayer_payer::{Payer, PayerConfig};
 use ailayer_platform::config::Secret;
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::harness::Scenario;
@@ -17,6 +17,20 @@ use crate::stage::services::Service;
 use crate::stage::{MODEL, wait};
 
 const TEXT: &str = "A stranger pays and can prove it.";
+/// A model that adds, and subtracts.
+const TENSOR_MODEL: &str = "sum-and-difference";
+const ADDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services/model-serving/tests/data/add.onnx");
+const TENSORS: &str = r#"{
+    "inputs": [
+        {"name": "a", "datatype": "FP32", "shape": [1, 2], "data": [[1, 2]]},
+        {"name": "b", "datatype": "FP32", "shape": [1, 2], "data": [3, 4.5]}
+    ],
+    "outputs": [{"name": "sum"}]
+}"#;
+const MISFIT: &str = r#"{"inputs": [
+    {"name": "a", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]},
+    {"name": "b", "datatype": "FP32", "shape": [1, 1], "data": [3]}
+]}"#;
 const COINS_SAT: u64 = 1_500_000;
 const BUYER_CHANNEL_SAT: &str = "1000000";
 const SELLER_CHANNEL_SAT: u64 = 150_000;
@@ -55,7 +69,11 @@ struct Ground {
 async fn strangers_and_operators() -> anyhow::Result<()> {
     let binary = AilayerBinary::find()?;
     let collector = Collector::start().await?;
-    let options = NetworkOptions { env: traced_to(&collector), ..Default::default() };
+    let models = repository()?;
+    let repository = models.path().to_string_lossy().into_owned();
+    let repository = ("AILAYER_MODEL_SERVING__REPOSITORY".to_owned(), repository);
+    let env = traced_to(&collector).into_iter().chain([repository]).collect();
+    let options = NetworkOptions { env, ..Default::default() };
     let network =
         Network::start(DataDir::temporary()?, &Toolbox::discover(), &binary, &options, |_| {}).await?;
     let ground = Ground { network, binary, wallet: tempfile::tempdir()? };
@@ -67,6 +85,7 @@ async fn strangers_and_operators() -> anyhow::Result<()> {
     .await
     .with_context(|| collector.shown())?;
     ground.buy_sealed().await?;
+    ground.sell_tensors().await?;
     ground.look_around().await?;
     ground.open_a_channel().await?;
     ground.network.model_serving.kill9().await?;
@@ -76,6 +95,17 @@ async fn strangers_and_operators() -> anyhow::Result<()> {
     ground.network.stop().await?;
     collector.stop().await?;
     Ok(())
+}
+
+/// The model of all scenarios, and one that takes tensors.
+fn repository() -> anyhow::Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let of_texts = Toolbox::discover().path_of(Tool::Models)?.join(MODEL);
+    std::os::unix::fs::symlink(of_texts, folder.path().join(MODEL))?;
+    let of_tensors = folder.path().join(TENSOR_MODEL).join("1");
+    std::fs::create_dir_all(&of_tensors)?;
+    std::fs::copy(ADDS, of_tensors.join("model.onnx"))?;
+    Ok(folder)
 }
 
 /// One variable a service.
@@ -194,6 +224,84 @@ impl Ground {
         Ok(())
     }
 
+    /// An operator sets a price by the byte; a stranger and a customer pay it, each for what it is.
+    async fn sell_tensors(&self) -> anyhow::Result<()> {
+        let set = ["price", "set", TENSOR_MODEL, "--per-call-msat", "1000", "--per-tensor-byte-msat", "7"];
+        let set = self.ailayer(&set).await?;
+        ensure!(set.code == Some(0), "{set:?}");
+        let listed = self.ailayer(&["model", "list"]).await?;
+        ensure!(listed.stdout.contains("takes a FP32 [any, 2]"), "{listed:?}");
+
+        let out = tempfile::tempdir()?;
+        let file = |name: &str, content: &str| -> anyhow::Result<String> {
+            let path = out.path().join(name);
+            std::fs::write(&path, content)?;
+            Ok(path.to_string_lossy().into_owned())
+        };
+        let folder = out.path().to_string_lossy().into_owned();
+        let (request, misfit) = (file("request.json", TENSORS)?, file("misfit.json", MISFIT)?);
+        let order = |file: &str, limit: &str| {
+            ["buy", "--model", TENSOR_MODEL, "--tensors", file, "--max-price-msat", limit, "--out", &folder]
+                .map(str::to_owned)
+                .to_vec()
+        };
+        let run = async |order: Vec<String>, more: &[&str]| {
+            let order: Vec<&str> = order.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            self.ailayer(&order).await
+        };
+        let refused = run(order(&misfit, "100000"), &[]).await?;
+        ensure!(refused.code == Some(REFUSED), "tensors that do not fit: {refused:?}");
+        ensure!(refused.stderr.contains("must have the shape [any, 2]"), "{refused:?}");
+        let dear = run(order(&request, "1111"), &[]).await?;
+        ensure!(dear.code == Some(NOT_VERIFIED), "a price above the limit: {dear:?}");
+
+        let bought = tokio::select! {
+            done = run(order(&request, "1112"), &["--json", "--wait-anchor", "2m"]) => done?,
+            failed = self.mine_on() => return failed,
+        };
+        ensure!(bought.code == Some(0), "{bought:?}");
+        let told: Value = serde_json::from_str(&bought.stdout)?;
+        let field = |pointer: &str| told.pointer(pointer).with_context(|| format!("no {pointer}: {told}"));
+        ensure!(field("/price_msat")? == 1112, "16 bytes cost {told}");
+        ensure!(field("/outputs/0/data")? == &json!([4.0, 6.5]), "{told}");
+        let saved = |pointer: &str| anyhow::Ok(field(pointer)?.as_str().context("no path")?.to_owned());
+        let (bundle, answer) = (saved("/bundle")?, saved("/answer")?);
+        let proof = |request: &str| {
+            let pins = ["verify", &bundle, "--tensors", request, "--answer", &answer];
+            pins.map(str::to_owned).to_vec()
+        };
+        let verified = run(proof(&request), &[]).await?;
+        ensure!(verified.code == Some(0), "{verified:?}");
+        ensure!(verified.stdout.contains("request digest is that of the given tensors"), "{verified:?}");
+        ensure!(verified.stdout.contains("output digest is that of the given output"), "{verified:?}");
+        ensure!(verified.stdout.contains("16 bytes of tensors"), "{verified:?}");
+        let altered = file("altered.json", &TENSORS.replace("4.5", "4.25"))?;
+        let other = run(proof(&altered), &[]).await?;
+        ensure!(other.code == Some(NOT_VERIFIED), "another request: {other:?}");
+        self.sell_tensors_on_credit(&request).await
+    }
+
+    async fn sell_tensors_on_credit(&self, request: &str) -> anyhow::Result<()> {
+        let json = async |arguments: &[&str]| {
+            let done = self.ailayer(&[&["--json"], arguments].concat()).await?;
+            ensure!(done.code == Some(0), "{arguments:?}: {done:?}");
+            anyhow::Ok(serde_json::from_str::<Value>(&done.stdout)?)
+        };
+        let text = |value: &Value, pointer: &str| {
+            let found = value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+            found.with_context(|| format!("no {pointer}: {value}"))
+        };
+        let opened = json(&["account", "open", "tensors", "--credit-msat", "5000"]).await?;
+        let account = text(&opened, "/0/account_id")?;
+        let key = text(&json(&["key", "new", &account, "--name", "tensors"]).await?, "/secret")?;
+        let order = ["run", "--model", TENSOR_MODEL, "--tensors", request, "--api-key", &key];
+        let ran = json(&order).await?;
+        ensure!(ran.pointer("/charged_msat") == Some(&1112.into()), "{ran}");
+        ensure!(ran.pointer("/outputs/0/name") == Some(&"sum".into()), "{ran}");
+        ensure!(ran.pointer("/outputs/0/data") == Some(&json!([4.0, 6.5])), "{ran}");
+        Ok(())
+    }
+
     async fn mine_on(&self) -> anyhow::Result<()> {
         loop {
             self.bitcoind().mine(1).await?;
@@ -253,6 +361,7 @@ impl Ground {
     /// Runs the program with the variables that `ailayer up` prints.
     async fn ailayer(&self, arguments: &[&str]) -> anyhow::Result<Done> {
         let network = &self.network;
+        let [operator, _] = &network.operators;
         let done = Command::new(self.binary.path())
             .args(arguments)
             .env("AILAYER_GATEWAY", network.gateway.grpc_url())
@@ -260,6 +369,7 @@ impl Ground {
             .env("AILAYER_SERVING", network.model_serving.grpc_url())
             .env("AILAYER_INDEXER", network.indexer.grpc_url())
             .env("AILAYER_AUDIT", network.audit.grpc_url())
+            .env("AILAYER_OPERATOR_KEY", &operator.key)
             .env("AILAYER_WALLET", self.wallet.path())
             .env("AILAYER_BITCOIND_RPC", self.bitcoind().rpc_url())
             .env("AILAYER_BITCOIND_USER", self.bitcoind().rpc_user())

@@ -1,6 +1,7 @@
 //! The same request has the same effect for ever.
 
 use ailayer_client::ErrorReason;
+use ailayer_client::gateway::Task;
 use ailayer_primitives::Network;
 use anyhow::{Context as _, bail, ensure};
 use futures::future::join_all;
@@ -39,9 +40,10 @@ pub async fn another_body_under_the_same_id_is_refused(stage: &Stage) -> anyhow:
     let deal = stage.quote().await?;
     let order = &deal.order;
     let mut texts = order.clone();
-    texts.texts.push("one more".to_owned());
+    let asked = order.task.texts().to_vec();
+    texts.task = Task::embed(asked.iter().cloned().chain(["one more".to_owned()]));
     let mut truncate = order.clone();
-    truncate.truncate = !truncate.truncate;
+    truncate.task = Task::Embed { texts: asked, truncate: true };
     let mut version = order.clone();
     version.model_version = deal.purchase.quote.model.version.clone();
     for (what, other) in [("texts", texts), ("truncate", truncate), ("model version", version)] {

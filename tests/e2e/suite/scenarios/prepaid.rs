@@ -2,7 +2,7 @@
 
 use ailayer_client::ErrorReason;
 use ailayer_client::account::{DepositState, PrepaidOrder, job_key};
-use ailayer_client::gateway::JobState;
+use ailayer_client::gateway::{JobState, Task};
 use ailayer_payer::PaymentOutcome;
 use ailayer_primitives::RequestId;
 use anyhow::{Context as _, ensure};
@@ -30,7 +30,7 @@ pub async fn a_customer_pays_out_of_a_balance(stage: &Stage) -> anyhow::Result<(
     let again = stage.expect_charged(&customer, &order, full).await?;
     ensure!(rows(&first) == rows(&again), "a repetition has brought another answer");
     let opened = stage.gateway.result(&job_key(&first)?).await.context("by the job's token")?;
-    let opened: Vec<Vec<f32>> = opened.rows.iter().map(|row| row.values.clone()).collect();
+    let opened: Vec<Vec<f32>> = opened.delivered.vectors().into_iter().map(<[f32]>::to_vec).collect();
     ensure!(opened == rows(&first), "the job's token opens another answer");
 
     let other = customer.order(&[TEXT, "and another"]);
@@ -46,7 +46,7 @@ pub async fn a_customer_pays_out_of_a_balance(stage: &Stage) -> anyhow::Result<(
     ensure!(lines.last().is_some_and(|line| line.balance_msat == left), "the statement ends elsewhere");
 
     let mut altered = order.clone();
-    altered.texts.push("smuggled in".to_owned());
+    altered.task = Task::embed([TEXT, "smuggled in"]);
     let refused = customer.client.run(&altered).await;
     let reason = refused.as_ref().err().and_then(ailayer_client::CallError::reason);
     ensure!(reason == Some(ErrorReason::RequestIdReused), "another body under the same id: {refused:?}");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ailayer_client::gateway::Output;
 use ailayer_receipt::digest::embed_output_rows;
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
@@ -39,13 +40,14 @@ pub async fn a_paid_answer_is_the_right_one(stage: &Stage) -> anyhow::Result<()>
     ensure!(deal.offer.input_tokens == u64::from(tokens), "{} tokens were counted", deal.offer.input_tokens);
     stage.pay(&deal).await?;
     let settled = stage.expect_settled(&deal).await?;
-    for (row, case) in settled.answer.rows.iter().zip(&golden.cases) {
+    let Output::Rows(rows) = settled.answer.delivered.output() else { bail!("no embeddings") };
+    for (row, case) in rows.iter().zip(&golden.cases) {
         let cosine = cosine(&row.values, &case.embedding)?;
         ensure!(cosine >= MIN_COSINE, "{:?}: the cosine is {cosine}", case.text);
         ensure!(row.input_tokens == case.tokens && !row.truncated, "{:?}: other tokens", case.text);
     }
     ensure!(settled.receipt.usage.input_tokens == u64::from(tokens), "the receipt counts other tokens");
-    ensure!(settled.receipt.output_digest == embed_output_rows(&settled.answer.rows)?, "another answer");
+    ensure!(settled.receipt.output_digest == embed_output_rows(rows)?, "another answer");
     // Fetched again, it is the same to the last bit.
     let again = stage.gateway.result(deal.key()).await?;
     ensure!(again == settled.answer, "the answer has changed");

@@ -8,7 +8,7 @@ use ailayer_client::payment::HoldInvoiceState;
 use ailayer_client::purchase::open_sealed;
 use ailayer_primitives::{Digest, Preimage};
 use ailayer_receipt::bundle::Bundle;
-use ailayer_receipt::verify::{Trust, verify};
+use ailayer_receipt::verify::{KnownOutput, Trust, verify};
 use ailayer_seal::{Context, ResultKey, SecretKey};
 use anyhow::{Context as _, bail, ensure};
 use zeroize::Zeroizing;
@@ -43,8 +43,9 @@ pub async fn a_sealed_answer_is_delivered_then_paid_then_opened(stage: &Stage) -
     only_the_buyer_opens(stage, &deal, &ciphertext).await?;
 
     let bundle = Bundle::parse(stage.anchored(&deal).await?.as_bytes())?;
-    let rows = settled.answer.rows.into_iter().map(|row| row.values).collect();
-    let trust = Trust { output: Some(rows), sealed_digest: Some(digest), ..Trust::default() };
+    let rows = settled.answer.delivered.vectors().into_iter().map(<[f32]>::to_vec).collect();
+    let trust =
+        Trust { output: Some(KnownOutput::Rows(rows)), sealed_digest: Some(digest), ..Trust::default() };
     let report = verify(&bundle, &trust)?;
     ensure!(report.quote.seal.is_some_and(|seal| Some(seal.buyer_key) == deal.order.sealed_to));
     Ok(())

@@ -81,7 +81,7 @@ impl Stage {
         let make = || async {
             let deal = self.buy().await?;
             self.expect_settled(&deal).await?;
-            Ok(Anchored { bundle: self.anchored(&deal).await?, texts: deal.order.texts })
+            Ok(Anchored { bundle: self.anchored(&deal).await?, texts: deal.order.task.texts().to_vec() })
         };
         self.bundle.get_or_try_init(make).await
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ailayer_client::account::{Deposit, DepositState, PrepaidOrder, RunJobResponse, RunResult, job_key};
 use ailayer_client::admin::{CreateAccountRequest, CreateApiKeyRequest, KeyTerms};
-use ailayer_client::gateway::JobState;
+use ailayer_client::gateway::{JobState, Task};
 use ailayer_client::{AccountClient, AdminClient, ClientConfig};
 use ailayer_primitives::{AmountMsat, RequestId};
 use ailayer_receipt::statement::Rail;
@@ -39,8 +39,7 @@ impl Customer {
             request_id: RequestId::new(Uuid::new_v4()),
             model_name: MODEL.to_owned(),
             model_version: String::new(),
-            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-            truncate: false,
+            task: Task::embed(texts.iter().copied()),
             max_price_msat: 0,
         }
     }
@@ -139,7 +138,7 @@ impl Stage {
         let job = answer.job.clone().context("no job")?;
         ensure!(job.state() == JobState::Settled, "the job is {:?} ({})", job.state(), job.release_reason);
         let Some(RunResult::Embed(result)) = &answer.result else { anyhow::bail!("no answer") };
-        ensure!(result.embeddings.len() == order.texts.len(), "another number of rows than texts");
+        ensure!(result.embeddings.len() == order.task.texts().len(), "another number of rows than texts");
 
         let envelope = Envelope::parse(&answer.receipt)?;
         let receipt: Receipt = envelope.open(&self.seller.gateway_key)?;

@@ -169,7 +169,10 @@ impl Stage {
             }
         };
         ensure!(receipt.price_msat == deal.purchase.quote.price_msat, "the receipt is about another price");
-        ensure!(answer.rows.len() == deal.order.texts.len(), "another number of rows than texts");
+        ensure!(
+            answer.delivered.rows() == deal.order.task.texts().len(),
+            "another number of rows than texts"
+        );
         self.check_closing(deal, Outcome::Settled, deal.price_msat()).await?;
         self.check_invoice(deal, &[HoldInvoiceState::Claimed]).await?;
         let price = i64::try_from(deal.price_msat())?;

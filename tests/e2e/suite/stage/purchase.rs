@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ailayer_client::gateway::{Job, JobKey, JobState, Offer, Order};
+use ailayer_client::gateway::{Job, JobKey, JobState, Offer, Order, Task};
 use ailayer_client::purchase::{Purchase, Terms, check_offer, check_sealed};
 use ailayer_payer::Payer;
 use ailayer_platform::clock;
@@ -57,8 +57,7 @@ impl Stage {
             request_id: RequestId::new(Uuid::new_v4()),
             model_name: MODEL.to_owned(),
             model_version: String::new(),
-            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-            truncate: false,
+            task: Task::embed(texts.iter().copied()),
             network: self.seller.network,
             sealed_to: None,
         }

@@ -2,6 +2,7 @@
 
 use ailayer_gateway::domain::job::{Input, Rail, Refused, State};
 use ailayer_gateway::domain::ledger::{Refusal, Verdict};
+use ailayer_gateway::domain::price::Usage;
 use ailayer_gateway::domain::release::ReleaseReason;
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, JobId, UnixMs};
@@ -343,7 +344,7 @@ fn charge(running: &JobRow, tokens: u64) -> AmountMsat {
     let quoted = running.job.price;
     match running.job.rail {
         Rail::Hold => quoted,
-        Rail::Prepaid => running.price.of(tokens).unwrap_or(quoted).min(quoted),
+        Rail::Prepaid => running.price.of(&Usage::tokens(tokens)).unwrap_or(quoted).min(quoted),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use ailayer_gateway::domain::job::Job;
 use ailayer_gateway::domain::ledger::{Refusal, Verdict, prepaid};
+use ailayer_gateway::domain::price::Usage;
 use ailayer_primitives::JobId;
 
 use super::driver::{At as DriverAt, Driving};
@@ -90,7 +91,7 @@ fn offer(world: &mut World, which: Which, order: usize, body: u64) -> Result<At,
     }
     let order = world.buyers.order(order).ok_or(Answer::Failed)?;
     let Want::Prepaid(account) = order.want else { return Err(Answer::Failed) };
-    let cap = price().of(order.tokens).map_err(|_| Answer::Failed)?;
+    let cap = price().of(&Usage::tokens(order.tokens)).map_err(|_| Answer::Failed)?;
     let new = JobRow {
         job_id: world.ids.job(),
         request_id: order.request_id,

@@ -1,7 +1,7 @@
 //! Mirrors `quotes.rs`: rows 1 and 2, for a buyer without an account.
 
 use ailayer_gateway::domain::job::{Job, Rail, Seal, State};
-use ailayer_gateway::domain::price::Price;
+use ailayer_gateway::domain::price::{Price, Usage};
 use ailayer_payment::domain::hold_invoice::HoldState;
 use ailayer_primitives::{AmountMsat, UnixMs};
 
@@ -32,7 +32,7 @@ pub enum At {
 /// The price of a job of so many tokens.
 pub fn price() -> Price {
     let msat = |amount| AmountMsat::try_new(amount).unwrap_or(AmountMsat::ZERO);
-    Price { per_call: msat(1000), per_token: msat(10) }
+    Price { per_call: msat(1000), per_token: msat(10), per_tensor_byte: msat(0) }
 }
 
 /// Whether the answer is to be sealed: a part of what is asked.
@@ -101,7 +101,7 @@ fn look_up(world: &mut World, call: &QuoteCall) -> Result<At, Answer> {
         return Err(Answer::Failed);
     }
     let tokens = order.tokens;
-    let price = price().of(tokens).map_err(|_| Answer::Failed)?;
+    let price = price().of(&Usage::tokens(tokens)).map_err(|_| Answer::Failed)?;
     // Whole seconds, so that the signed quote and the row agree.
     let expiry = UnixMs((world.now.0 / 1000).saturating_add(u64::from(EXPIRY_S)).saturating_mul(1000));
     let job = Job {

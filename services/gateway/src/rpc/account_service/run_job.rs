@@ -3,12 +3,12 @@
 use ailayer_platform::error::Failure;
 use ailayer_primitives::AmountMsat;
 use ailayer_proto::ailayer::gateway::v1 as pb;
+use ailayer_receipt::answer::Output;
 
 use crate::domain::api_key::Caller;
 use crate::domain::job::State;
-use crate::domain::order::EmbedInput;
 use crate::prepaid::{Ended, PrepaidOrder};
-use crate::rpc::get_result::{embed_result, stored_answer};
+use crate::rpc::get_result::stored_answer;
 use crate::rpc::{Answer, Gateway, convert};
 
 pub(super) async fn run_job(
@@ -21,8 +21,10 @@ pub(super) async fn run_job(
 }
 
 fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
-    let Some(pb::run_job_request::Task::Embed(embed)) = request.task else {
-        return Err(Failure::invalid_field("task", "must say what to do"));
+    let input = match request.task {
+        Some(pb::run_job_request::Task::Embed(embed)) => convert::embed_input(embed),
+        Some(pb::run_job_request::Task::Infer(infer)) => convert::infer_input(infer)?,
+        None => return Err(Failure::invalid_field("task", "must say what to do")),
     };
     let max_price = match request.max_price_msat {
         0 => None,
@@ -32,7 +34,7 @@ fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
         request_id: convert::request_id(&request.request_id)?,
         model_name: request.model_name,
         model_version: request.model_version,
-        input: EmbedInput { texts: embed.texts, truncate: embed.truncate },
+        input,
         max_price,
     })
 }
@@ -40,12 +42,15 @@ fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
 async fn response(gateway: &Gateway, Ended { record, answer }: Ended) -> Answer<pb::RunJobResponse> {
     let settled = record.job.state == State::Settled;
     // An answer that was erased after its retention is not there any more; the receipt is.
-    let result = match (settled && record.erased_at.is_none(), answer) {
+    let answer = match (settled && record.erased_at.is_none(), answer) {
         (false, _) => None,
-        (true, Some(answer)) => Some(embed_result(&answer)),
-        (true, None) => Some(stored_answer(gateway, &record).await?.0),
+        (true, Some(answer)) => Some(answer),
+        (true, None) => Some(stored_answer(gateway, &record).await?),
     };
-    let result = result.map(pb::run_job_response::Result::Embed);
+    let result = answer.map(|answer| match answer.into_output() {
+        Output::Rows(rows) => pb::run_job_response::Result::Embed(convert::embed_result(rows)),
+        Output::Tensors(tensors) => pb::run_job_response::Result::Infer(convert::infer_result(tensors)),
+    });
     let charged = record.job.charge.filter(|_| settled);
     Ok(pb::RunJobResponse {
         job: Some(convert::job(&record)),

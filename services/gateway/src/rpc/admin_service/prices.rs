@@ -25,8 +25,9 @@ pub(super) async fn set(
     let price = Price {
         per_call: amount("per_call_msat", asked.per_call_msat)?,
         per_token: amount("per_token_msat", asked.per_token_msat)?,
+        per_tensor_byte: amount("per_tensor_byte_msat", asked.per_tensor_byte_msat)?,
     };
-    if price.per_call == AmountMsat::ZERO && price.per_token == AmountMsat::ZERO {
+    if price.is_zero() {
         return Err(Failure::invalid_field("price", "a price of zero cannot be invoiced"));
     }
     gateway.quotes.prices.set(name, &price).await?;
@@ -69,6 +70,7 @@ fn to_proto(name: &str, in_force: &InForce) -> pb::Price {
         model_name: name.to_owned(),
         per_call_msat: in_force.price.per_call.msat(),
         per_token_msat: in_force.price.per_token.msat(),
+        per_tensor_byte_msat: in_force.price.per_tensor_byte.msat(),
         set: in_force.set,
     }
 }

@@ -12,7 +12,8 @@ use crate::fakes::serving::Mood;
 use crate::world::{Process, World, operator_key, until, with_key};
 
 async fn set_price(gateway: &Process, per_call_msat: u64, per_token_msat: u64) {
-    let price = pb::Price { model_name: "mini".to_owned(), per_call_msat, per_token_msat, set: false };
+    let price =
+        pb::Price { model_name: "mini".to_owned(), per_call_msat, per_token_msat, ..Default::default() };
     let request = with_key(&operator_key("alice"), pb::SetPriceRequest { price: Some(price) });
     gateway.as_operator(|admin| async move { admin.set_price(request).await }).await.unwrap();
 }

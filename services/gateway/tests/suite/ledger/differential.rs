@@ -16,10 +16,12 @@ use uuid::Uuid;
 
 use super::bank::{Bank, Random, amount, connect};
 use super::proxy::{Plan, Proxy};
+use crate::seeds::chosen;
 
-const CUSTOMERS: usize = 12;
-const WRITERS: usize = 3;
-const ROUNDS: usize = 40;
+/// Short histories, unless the environment says otherwise.
+const SEEDS: u64 = 200;
+/// Databases for them, side by side.
+const GROUNDS: u64 = 4;
 
 /// What of a verdict must not depend on who writes when.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,74 +121,118 @@ fn stripe() -> Stripe {
     Stripe::of_writer(Uuid::from_u128(1))
 }
 
-fn empty_book(accounts: &[AccountId]) -> Book {
-    let mut book = Book::default();
+fn put_customers(book: &mut Book, accounts: &[AccountId]) {
     for id in accounts {
         book.put_account(*id, Account::new(Some(0), UnixMs(0)));
         let receivable = AccountId::receivable(id.customer_id().unwrap(), Asset::Btc);
         book.put_account(receivable, Account::new(None, UnixMs(0)));
     }
+}
+
+fn empty_book() -> Book {
+    let mut book = Book::default();
     for kind in HouseKind::ALL {
         book.put_account(AccountId::house(kind, Asset::Btc, stripe()), Account::new(None, UnixMs(0)));
     }
     book
 }
 
-async fn run(seed: u64) {
-    let bank = Bank::new().await;
-    let (mut writers, mut proxies) = (Vec::new(), Vec::new());
-    for number in 0..WRITERS {
-        let proxy = Proxy::start(bank.port, &bank.tasks).await;
-        let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
-        let limits = WriterLimits { max_batch_operations: 16, ..WriterLimits::default() };
-        writers.push(bank.writer_with(connect(&url).await, limits));
-        proxy.set(Plan::Sometimes(Random(seed + u64::try_from(number).unwrap())));
-        proxies.push(proxy);
-    }
-    let mut accounts = Vec::new();
-    for _ in 0..CUSTOMERS {
-        accounts.push(bank.customer(0).await);
-    }
-    let mut book = empty_book(&accounts);
-    let mut scripts: Vec<Script> =
-        accounts.iter().zip(seed * 1000..).map(|(account, seed)| Script::new(*account, seed)).collect();
-
-    for round in 0..ROUNDS {
-        // Some operations of every customer at once; a customer's next ones go to another writer.
-        let parts: Vec<Vec<Operation>> = scripts
-            .iter_mut()
-            .map(|script| (0..=script.random.below(5)).map(|_| script.next()).collect())
-            .collect();
-        let submitted = parts.iter().enumerate().map(|(number, part)| {
-            let writer: &LedgerHandle = &writers[(number + round) % WRITERS];
-            join_all(part.iter().map(|operation| writer.submit(operation.clone())))
-        });
-        let answered = join_all(submitted).await;
-        for (part, answers) in parts.iter().zip(answered) {
-            for (operation, answer) in part.iter().zip(answers) {
-                let transaction_id = TransactionId::new(Uuid::new_v4());
-                let expected = book.apply(operation, transaction_id, stripe(), UnixMs(1000));
-                let found = answer.unwrap_or_else(|error| panic!("seed {seed}: {operation}: {error:?}"));
-                assert_eq!(seen(found), seen(expected), "seed {seed}, round {round}: {operation}");
-            }
-        }
-        bank.verify().await;
-    }
-    let cuts: u64 = proxies.iter().map(Proxy::cuts).sum();
-    assert!(cuts > 20, "only {cuts} connections were cut");
-    compare(&bank, &book, &accounts).await;
-    bank.shutdown.trigger();
+/// A database, writers whose connections are cut, and what the database should say.
+struct Ground {
+    bank: Bank,
+    writers: Vec<LedgerHandle>,
+    proxies: Vec<Proxy>,
+    book: Book,
 }
 
-async fn compare(bank: &Bank, book: &Book, accounts: &[AccountId]) {
+/// How long a history is.
+struct Length {
+    customers: usize,
+    writers: usize,
+    rounds: usize,
+}
+
+impl Ground {
+    async fn new(writers: usize) -> Self {
+        let mut ground =
+            Self { bank: Bank::new().await, writers: Vec::new(), proxies: Vec::new(), book: empty_book() };
+        for _ in 0..writers {
+            let bank = &ground.bank;
+            let proxy = Proxy::start(bank.port, &bank.tasks).await;
+            let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
+            let limits = WriterLimits { max_batch_operations: 16, ..WriterLimits::default() };
+            ground.writers.push(bank.writer_with(connect(&url).await, limits));
+            ground.proxies.push(proxy);
+        }
+        ground
+    }
+
+    /// Customers of their own, whose sequences nothing but the seed decides.
+    async fn run(&mut self, seed: u64, length: &Length) {
+        for (number, proxy) in (0..).zip(&self.proxies) {
+            proxy.set(Plan::Sometimes(Random(seed + number)));
+        }
+        let mut accounts = Vec::new();
+        for _ in 0..length.customers {
+            accounts.push(self.bank.customer(0).await);
+        }
+        put_customers(&mut self.book, &accounts);
+        let mut scripts: Vec<Script> =
+            accounts.iter().zip(seed * 1000..).map(|(account, seed)| Script::new(*account, seed)).collect();
+        for round in 0..length.rounds {
+            // Some operations of every customer at once; a customer's next ones go to another writer.
+            let parts: Vec<Vec<Operation>> = scripts
+                .iter_mut()
+                .map(|script| (0..=script.random.below(5)).map(|_| script.next()).collect())
+                .collect();
+            let submitted = parts.iter().enumerate().map(|(number, part)| {
+                let writer: &LedgerHandle = &self.writers[(number + round) % length.writers];
+                join_all(part.iter().map(|operation| writer.submit(operation.clone())))
+            });
+            let answered = join_all(submitted).await;
+            for (part, answers) in parts.iter().zip(answered) {
+                for (operation, answer) in part.iter().zip(answers) {
+                    let transaction_id = TransactionId::new(Uuid::new_v4());
+                    let expected = self.book.apply(operation, transaction_id, stripe(), UnixMs(1000));
+                    let again = format!("AILAYER_GATEWAY_SEED={seed}, round {round}: {operation}");
+                    let found = answer.unwrap_or_else(|error| panic!("{again}: {error:?}"));
+                    assert_eq!(seen(found), seen(expected), "{again}");
+                }
+            }
+            self.bank.verify().await;
+        }
+        compare_customers(&self.bank, &self.book, &accounts, seed).await;
+    }
+
+    /// Answers how many connections were cut.
+    async fn leave(self) -> u64 {
+        compare(&self.bank, &self.book).await;
+        self.bank.shutdown.trigger();
+        self.proxies.iter().map(Proxy::cuts).sum()
+    }
+}
+
+/// One that is long enough for everything to meet everything.
+async fn long(seed: u64) {
+    let mut ground = Ground::new(3).await;
+    ground.run(seed, &Length { customers: 12, writers: 3, rounds: 40 }).await;
+    let cuts = ground.leave().await;
+    assert!(cuts > 20, "only {cuts} connections were cut");
+}
+
+async fn compare_customers(bank: &Bank, book: &Book, accounts: &[AccountId], seed: u64) {
     let without_time = |account: Account| Account { updated_at: UnixMs(0), ..account };
     for id in accounts {
         let receivable = AccountId::receivable(id.customer_id().unwrap(), Asset::Btc);
         for id in [*id, receivable] {
             let expected = *book.account(id).unwrap();
-            assert_eq!(without_time(bank.account(id).await), without_time(expected), "{id}");
+            let found = bank.account(id).await;
+            assert_eq!(without_time(found), without_time(expected), "AILAYER_GATEWAY_SEED={seed}: {id}");
         }
     }
+}
+
+async fn compare(bank: &Bank, book: &Book) {
     for kind in HouseKind::ALL.into_iter().filter(|kind| kind.holds(Asset::Btc)) {
         let expected = book.account(AccountId::house(kind, Asset::Btc, stripe())).unwrap().balance_units;
         assert_eq!(bank.house(kind).await, expected, "{}", kind.as_str());
@@ -218,15 +264,30 @@ async fn compare(bank: &Bank, book: &Book, accounts: &[AccountId]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sql_does_what_the_book_does_seed_1() {
-    run(1).await;
+    long(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sql_does_what_the_book_does_seed_2() {
-    run(2).await;
+    long(2).await;
 }
 
+/// Two to four writers, by the seed; the databases are shared, the customers are not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sql_does_what_the_book_does_seed_3() {
-    run(3).await;
+async fn sql_does_what_the_book_does_in_two_hundred_short_histories() {
+    let seeds = chosen(SEEDS);
+    let count = seeds.end - seeds.start;
+    let grounds = (0..GROUNDS).map(|number| {
+        let seeds = seeds.clone().filter(move |seed| seed % GROUNDS == number);
+        async move {
+            let mut ground = Ground::new(4).await;
+            for seed in seeds {
+                let writers = 2 + usize::try_from(seed % 3).unwrap();
+                ground.run(seed, &Length { customers: 4, writers, rounds: 3 }).await;
+            }
+            ground.leave().await
+        }
+    });
+    let cuts: u64 = join_all(grounds).await.into_iter().sum();
+    assert!(cuts >= count / 2, "only {cuts} connections were cut in {count} histories");
 }

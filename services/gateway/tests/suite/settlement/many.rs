@@ -3,17 +3,12 @@
 use futures::StreamExt as _;
 
 use super::{Plan, Reached, differences, history};
+use crate::seeds::chosen;
 
 /// How many unless the environment says otherwise.
 const SEEDS: u64 = 200;
 /// Most of a history is waiting: for leases that lapse, claims that end, calls that are asked again.
 const AT_ONCE: usize = 8;
-
-/// A number from the environment. One that is none ends the test: whoever asks for a seed wants that seed.
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
 
 async fn run(seed: u64) -> Result<Reached, String> {
     let (town, buyers) = history(seed, &Plan::of(seed)).await;
@@ -24,11 +19,7 @@ async fn run(seed: u64) -> Result<Reached, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sql_does_with_whole_jobs_what_the_model_allows() {
-    let only = number("AILAYER_GATEWAY_SEED");
-    let seeds = match only {
-        Some(seed) => seed..seed + 1,
-        None => 1..number("AILAYER_GATEWAY_SEEDS").unwrap_or(SEEDS) + 1,
-    };
+    let seeds = chosen(SEEDS);
     let since = std::time::Instant::now();
     let count = seeds.end - seeds.start;
     let runs = futures::stream::iter(seeds).map(|seed| async move {
