@@ -23,9 +23,11 @@ pub use batch::{Submission, apply_in_tx, apply_one_in_tx};
 use ailayer_store::{Store, StoreError, Tx};
 
 /// Plans are kept for the life of a connection, and the first is made while the tables are empty: never one that reads them
-/// whole, neither here nor where it is looked for what is due. Compiling a plan would take longer than a batch.
+/// whole, neither here nor where it is looked for what is due. Compiling a plan would take longer than a batch. So would making it
+/// anew for each: left to choose, the server does that for the short arrays of a small batch, because it takes an array that it
+/// does not see yet for a longer one.
 const BEGIN: &str = "begin; set local enable_seqscan = off; set local enable_hashjoin = off;
-    set local enable_mergejoin = off; set local jit = off";
+    set local enable_mergejoin = off; set local jit = off; set local plan_cache_mode = force_generic_plan";
 
 /// Begins a transaction that is fit for [`apply_in_tx`], and for whatever else finds its rows by indexes: in another one it works the
 /// same, and may be slow.

@@ -87,7 +87,7 @@ pub async fn of_account(
     Ok(listed(items, limit, |last| PageToken::new(&list, &last.job_id.to_string())))
 }
 
-/// Which of these requests have made a job already.
+/// Which of these requests have made a job already. Each is looked up by itself: a kept plan of a young table would read all jobs.
 pub async fn known_in_tx(
     tx: &mut Tx,
     requests: &[(CustomerId, RequestId)],
@@ -95,9 +95,9 @@ pub async fn known_in_tx(
     let accounts: Vec<Uuid> = requests.iter().map(|(account, _)| account.uuid()).collect();
     let ids: Vec<Uuid> = requests.iter().map(|(_, id)| id.uuid()).collect();
     let rows = sqlx::query(
-        "select jobs.account_id, jobs.request_id from jobs
-         join unnest($1::uuid[], $2::uuid[]) as asked (account_id, request_id)
-            on jobs.account_id = asked.account_id and jobs.request_id = asked.request_id",
+        "select asked.account_id, asked.request_id from unnest($1::uuid[], $2::uuid[]) as asked (account_id, request_id)
+         cross join lateral (select from jobs
+            where jobs.account_id = asked.account_id and jobs.request_id = asked.request_id limit 1) found",
     )
     .bind(accounts)
     .bind(ids)
