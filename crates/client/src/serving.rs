@@ -11,7 +11,7 @@ use tonic::Request;
 use uuid::Uuid;
 
 use crate::error::refused;
-use crate::wire::Reader;
+use crate::wire::{Reader, tensor_spec};
 use crate::{CallError, MAX_ANSWER_BYTES};
 
 const SERVICE: &str = "model-serving";
@@ -51,12 +51,7 @@ pub struct Model {
 
 /// What a tensor model says of a tensor.
 fn specs(specs: Vec<pb::TensorSpec>) -> Vec<TensorSpec> {
-    let spec = |spec: pb::TensorSpec| TensorSpec {
-        name: spec.name,
-        datatype: spec.datatype,
-        shape: spec.shape.into_iter().map(|side| u64::try_from(side).ok()).collect(),
-    };
-    specs.into_iter().map(spec).collect()
+    specs.into_iter().map(|it| tensor_spec(it.name, it.datatype, it.shape)).collect()
 }
 
 impl Model {

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use ailayer_primitives::{AmountMsat, Network};
 use ailayer_proto::ailayer::common::v1 as common;
+use ailayer_receipt::tensor::TensorSpec;
 
 use crate::CallError;
 
@@ -57,4 +58,9 @@ impl Reader {
     pub fn block(self, name: &str, block: &common::BlockRef) -> Result<BlockRef, CallError> {
         Ok(BlockRef { block_hash: self.bytes(name, &block.block_hash)?, height: block.height })
     }
+}
+
+/// What a model says of a tensor; a side below zero is one of any length.
+pub(crate) fn tensor_spec(name: String, datatype: String, shape: Vec<i64>) -> TensorSpec {
+    TensorSpec { name, datatype, shape: shape.into_iter().map(|side| u64::try_from(side).ok()).collect() }
 }

@@ -15,6 +15,7 @@ pub use ailayer_receipt::answer::{Output, Row};
 
 use super::{JobState, READ, ReceiptPromise, SERVICE};
 use crate::CallError;
+use crate::wire::tensor_spec;
 
 /// The seller, as it announces itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +79,7 @@ pub struct ModelOffer {
 }
 
 fn specs(specs: Vec<pb::TensorSpec>) -> Vec<TensorSpec> {
-    let spec = |spec: pb::TensorSpec| TensorSpec {
-        name: spec.name,
-        datatype: spec.datatype,
-        shape: spec.shape.into_iter().map(|side| u64::try_from(side).ok()).collect(),
-    };
-    specs.into_iter().map(spec).collect()
+    specs.into_iter().map(|it| tensor_spec(it.name, it.datatype, it.shape)).collect()
 }
 
 impl ModelOffer {
