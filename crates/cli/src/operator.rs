@@ -342,7 +342,11 @@ pub async fn suspense(args: SuspenseArgs, out: &Output) -> Result<(), Failure> {
 
 /// Compares the books; a difference is an error.
 pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure> {
-    let report = client(&args.target)?.reconcile().await?;
+    let client = client(&args.target)?;
+    if let Some((payments, note)) = args.explain_payments.zip(args.note) {
+        client.explain_payments(payments, note).await?;
+    }
+    let report = client.reconcile().await?;
     let named = |list: &[pb::Finding]| -> Vec<Value> {
         list.iter().map(|it| json!({ "name": it.name, "amount": it.amount })).collect()
     };
@@ -353,6 +357,7 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
         "cursor": report.cursor,
         "explained": named(&report.explained),
         "residue_msat": report.residue_msat,
+        "explained_payments": report.explained_payments,
     });
     let mut text = format!(
         "as of event       {}\nledger            {} msat in Lightning\njournal           {} msat taken\nresidue           {} msat",
@@ -360,6 +365,9 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
     );
     for it in &report.explained {
         text.push_str(&format!("\nbesides           {} msat {}", it.amount, it.name));
+    }
+    if report.explained_payments > 0 {
+        text.push_str(&format!("\nexplained         {} payments without a row", report.explained_payments));
     }
     for it in &report.findings {
         text.push_str(&format!("\nBROKEN RULE       {} in {} rows", it.name, it.amount));

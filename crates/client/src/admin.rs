@@ -183,4 +183,9 @@ impl AdminClient {
     pub async fn reconcile(&self) -> Result<ReconcileResponse, CallError> {
         Ok(call!(self.reconcile(pb::ReconcileRequest {})))
     }
+
+    /// Says that the first so many payments without a row have been found out about; answers how many are explained.
+    pub async fn explain_payments(&self, payments: u64, note: String) -> Result<u64, CallError> {
+        Ok(call!(self.explain_payments(pb::ExplainPaymentsRequest { payments, note })).explained_payments)
+    }
 }

@@ -12,7 +12,7 @@ use crate::domain::ledger::{Asset, HouseKind};
 use crate::ports::Payments;
 use crate::store::ledger::audit::Findings;
 use crate::store::ties::Ties;
-use crate::store::{ledger, ties};
+use crate::store::{explained_payments, ledger, ties};
 use crate::tasks::follow_payments::SOURCE;
 
 /// How often both sides are read until they are at the same event.
@@ -51,6 +51,8 @@ pub struct Report {
     pub explained: Vec<(&'static str, i64)>,
     /// What is left of the difference.
     pub residue_msat: i128,
+    /// How many payments without a row operators have explained.
+    pub explained_payments: u64,
 }
 
 /// Compares. Reads whole tables: for operators, not for a request's path.
@@ -65,7 +67,8 @@ pub async fn reconcile(store: &Store, payments: &Arc<dyn Payments>) -> Result<Re
         if before == journal.cursor && after == journal.cursor {
             let findings = ledger::audit::verify(store.pool()).await?;
             let ties = ties::verify(store.pool()).await?;
-            return Ok(report(findings, ties, ledger_msat, journal));
+            let explained_payments = explained_payments::count(store.pool()).await?;
+            return Ok(Report { explained_payments, ..report(findings, ties, ledger_msat, journal) });
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -84,7 +87,16 @@ fn report(findings: Findings, ties: Ties, ledger_msat: i64, journal: Journal) ->
     // node did.
     let received_msat = journal.claimed_msat.saturating_add(journal.unexpected_received_msat);
     let residue_msat = i128::from(ledger_msat) - i128::from(received_msat);
-    Report { findings, ties, ledger_msat, journal, received_msat, explained, residue_msat }
+    Report {
+        findings,
+        ties,
+        ledger_msat,
+        journal,
+        received_msat,
+        explained,
+        residue_msat,
+        explained_payments: 0,
+    }
 }
 
 #[cfg(test)]

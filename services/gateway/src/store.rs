@@ -25,6 +25,7 @@ pub mod api_keys;
 pub mod brakes;
 pub mod clock;
 pub mod deposits;
+pub mod explained_payments;
 pub mod history;
 pub mod jobs;
 pub mod leases;
@@ -67,6 +68,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(13, "job_writes", "../migrations/0013_job_writes.sql"),
     migration!(14, "guards", "../migrations/0014_guards.sql"),
     migration!(15, "tensors", "../migrations/0015_tensors.sql"),
+    migration!(16, "explained_payments", "../migrations/0016_explained_payments.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -279,4 +279,11 @@ pub enum SuspenseCommand {
 pub struct ReconcileArgs {
     #[command(flatten)]
     pub target: OperatorTarget,
+    /// First say that so many payments without a row have been found out about, those explained before included: they are
+    /// no finding any more.
+    #[arg(long, value_name = "COUNT", requires = "note")]
+    pub explain_payments: Option<u64>,
+    /// What they were.
+    #[arg(long, requires = "explain_payments")]
+    pub note: Option<String>,
 }

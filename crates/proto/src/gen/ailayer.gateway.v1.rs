@@ -1692,6 +1692,9 @@ pub struct ReconcileResponse {
     /// What the ledger has more than the journal, millisatoshi. Anything but 0 needs a person.
     #[prost(int64, tag = "6")]
     pub residue_msat: i64,
+    /// Payments without a row that operators have explained: they are not among the findings.
+    #[prost(uint64, tag = "7")]
+    pub explained_payments: u64,
 }
 /// Describes one line of a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1702,6 +1705,23 @@ pub struct Finding {
     /// How many rows, or how many millisatoshi.
     #[prost(int64, tag = "2")]
     pub amount: i64,
+}
+/// Explains payments without a row.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainPaymentsRequest {
+    /// The first so many of the journal, those explained before included.
+    #[prost(uint64, tag = "1")]
+    pub payments: u64,
+    /// What they were, at most 256 bytes; must say something.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+}
+/// Says how many are explained.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainPaymentsResponse {
+    /// So many of the journal's payments without a row.
+    #[prost(uint64, tag = "1")]
+    pub explained_payments: u64,
 }
 /// Generated client implementations.
 pub mod admin_service_client {
@@ -2346,6 +2366,34 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("ailayer.gateway.v1.AdminService", "Reconcile"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says that payments which left the node without a row have been found out about: they are no finding any more, later ones are.
+        /// No money moves. Never undone; a smaller or the same number changes nothing. Refused with INVALID_FIELD beyond those that there are.
+        pub async fn explain_payments(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainPaymentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainPaymentsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.AdminService/ExplainPayments",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("ailayer.gateway.v1.AdminService", "ExplainPayments"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2530,6 +2578,15 @@ pub mod admin_service_server {
             request: tonic::Request<super::ReconcileRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReconcileResponse>,
+            tonic::Status,
+        >;
+        /// Says that payments which left the node without a row have been found out about: they are no finding any more, later ones are.
+        /// No money moves. Never undone; a smaller or the same number changes nothing. Refused with INVALID_FIELD beyond those that there are.
+        async fn explain_payments(
+            &self,
+            request: tonic::Request<super::ExplainPaymentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExplainPaymentsResponse>,
             tonic::Status,
         >;
     }
@@ -3505,6 +3562,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReconcileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.AdminService/ExplainPayments" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainPaymentsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ExplainPaymentsRequest>
+                    for ExplainPaymentsSvc<T> {
+                        type Response = super::ExplainPaymentsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainPaymentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::explain_payments(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainPaymentsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -174,6 +174,13 @@ impl AdminService for Admin {
     ) -> Result<Response<pb::ReconcileResponse>, Status> {
         call!(self, request, reconcile::reconcile)
     }
+
+    async fn explain_payments(
+        &self,
+        request: Request<pb::ExplainPaymentsRequest>,
+    ) -> Result<Response<pb::ExplainPaymentsResponse>, Status> {
+        call!(self, request, reconcile::explain)
+    }
 }
 
 /// A remark: printable, bounded.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ailayer_gateway::domain::job::State;
-use ailayer_platform::error::ErrorReason;
+use ailayer_platform::error::{ErrorReason, violated_field};
 use ailayer_primitives::JobId;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use pb::account_service_server::AccountService as _;
@@ -267,4 +267,41 @@ async fn the_books_agree_with_the_journal_to_the_millisatoshi() {
     customer.fund(&world, 11).await;
     let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
     assert_eq!(report.residue_msat, 11);
+}
+
+/// The journal keeps them for ever, and reconciling must come to an end.
+#[tokio::test]
+async fn payments_without_a_row_are_a_finding_until_somebody_explains_them() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let explain = |payments, note: &str| pb::ExplainPaymentsRequest { payments, note: note.to_owned() };
+    let found = async || {
+        let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
+        let findings: Vec<_> = report.findings.into_iter().map(|it| (it.name, it.amount)).collect();
+        (findings, report.explained_payments)
+    };
+    let without_a_row = |count| vec![("payments_without_a_row".to_owned(), count)];
+    assert_eq!(found().await, (vec![], 0));
+    world.payments.set(|mood| mood.unexpected_payments = 2);
+    assert_eq!(found().await, (without_a_row(2), 0));
+
+    for (wrong, field) in
+        [(explain(3, "more"), "payments"), (explain(0, "none"), "payments"), (explain(1, " "), "note")]
+    {
+        let refused = admin!(gateway, "alice", explain_payments, wrong).unwrap_err();
+        assert_eq!(
+            (reason(&refused), violated_field(&refused).as_deref()),
+            (ErrorReason::InvalidField, Some(field))
+        );
+    }
+    let said = |payments| explain(payments, "the operator's own, before the restore");
+    assert_eq!(admin!(gateway, "alice", explain_payments, said(1)).unwrap().explained_payments, 1);
+    assert_eq!(found().await, (without_a_row(1), 1));
+    // Fewer than before is not less than before, and twice is as good as once.
+    assert_eq!(admin!(gateway, "alice", explain_payments, said(2)).unwrap().explained_payments, 2);
+    assert_eq!(admin!(gateway, "bob", explain_payments, said(1)).unwrap().explained_payments, 2);
+    assert_eq!(admin!(gateway, "bob", explain_payments, said(2)).unwrap().explained_payments, 2);
+    assert_eq!(found().await, (vec![], 2));
+    world.payments.set(|mood| mood.unexpected_payments = 3);
+    assert_eq!(found().await, (without_a_row(1), 2));
 }

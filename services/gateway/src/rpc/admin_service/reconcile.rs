@@ -3,9 +3,11 @@
 use ailayer_platform::error::{ErrorReason, Failure};
 use ailayer_proto::ailayer::gateway::v1 as pb;
 
+use super::reason;
 use crate::error::call_failure;
 use crate::reconcile::{ReconcileError, Report, reconcile as compare};
 use crate::rpc::{Answer, Gateway};
+use crate::store::explained_payments;
 
 pub(super) async fn reconcile(
     gateway: &Gateway,
@@ -15,6 +17,24 @@ pub(super) async fn reconcile(
     let report = compare(gateway.jobs.store(), &gateway.payments).await?;
     tracing::info!(operator, residue_msat = %report.residue_msat, "books compared");
     Ok(to_proto(&report))
+}
+
+/// An operator has found out about payments without a row. No money moves by it, and the journal keeps them.
+pub(super) async fn explain(
+    gateway: &Gateway,
+    operator: &str,
+    request: pb::ExplainPaymentsRequest,
+) -> Answer<pb::ExplainPaymentsResponse> {
+    let note = reason(request.note)?;
+    let journal = gateway.payments.journal().await.map_err(|error| call_failure("payment", error))?;
+    if request.payments == 0 || request.payments > journal.unexpected_payments {
+        let what = format!("must be 1 to {}, which is how many there are", journal.unexpected_payments);
+        return Err(Failure::invalid_field("payments", what));
+    }
+    let pool = gateway.jobs.store().pool();
+    explained_payments::add(pool, request.payments, &note, operator).await?;
+    tracing::warn!(operator, payments = request.payments, note, "payments without a row were explained");
+    Ok(pb::ExplainPaymentsResponse { explained_payments: explained_payments::count(pool).await? })
 }
 
 impl From<ReconcileError> for Failure {
@@ -30,6 +50,7 @@ impl From<ReconcileError> for Failure {
 
 fn to_proto(report: &Report) -> pb::ReconcileResponse {
     let found = &report.findings;
+    let unexplained = report.journal.unexpected_payments.saturating_sub(report.explained_payments);
     let rules = [
         ("unbalanced_transactions", found.unbalanced_transactions),
         ("wrong_balances", found.wrong_balances),
@@ -40,7 +61,7 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         ("wrong_suspense", report.ties.wrong_suspense),
         ("reserved_without_a_job", report.ties.reserved_without_a_job),
         ("ended_without_posting", report.ties.ended_without_posting),
-        ("payments_without_a_row", i64::try_from(report.journal.unexpected_payments).unwrap_or(i64::MAX)),
+        ("payments_without_a_row", i64::try_from(unexplained).unwrap_or(i64::MAX)),
     ];
     let finding = |(name, amount): (&str, i64)| pb::Finding { name: name.to_owned(), amount };
     pb::ReconcileResponse {
@@ -50,5 +71,6 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         cursor: report.journal.cursor,
         explained: report.explained.iter().copied().map(finding).collect(),
         residue_msat: i64::try_from(report.residue_msat).unwrap_or(i64::MAX),
+        explained_payments: report.explained_payments,
     }
 }

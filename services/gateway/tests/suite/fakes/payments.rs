@@ -49,6 +49,8 @@ pub struct Mood {
     pub accepted_holds: u64,
     /// Keys of sealed answers are not offered.
     pub no_seal_keys: bool,
+    /// Payments that left although no row says so.
+    pub unexpected_payments: u64,
 }
 
 impl Default for Mood {
@@ -63,6 +65,7 @@ impl Default for Mood {
             no_channels: false,
             accepted_holds: 0,
             no_seal_keys: false,
+            unexpected_payments: 0,
         }
     }
 }
@@ -375,6 +378,7 @@ impl Payments for FakePayments {
             cursor: inner.events.len() as u64,
             claimed_msat: claimed.map(|invoice| invoice.accepted_amount.msat()).sum(),
             unexpected_received_msat: unexpected.sum(),
+            unexpected_payments: inner.mood.unexpected_payments,
             ..Journal::default()
         })
     }
