@@ -120,7 +120,11 @@ pub fn preview(tensors: &Tensors) -> String {
         let short = elements(tensor) <= MAX_ELEMENTS;
         let head = if short { decode(tensor).unwrap_or_default() } else { Vec::new() };
         let head: Vec<String> = head.iter().take(4).map(ToString::to_string).collect();
-        let dots = if head.is_empty() { "" } else { ", …" };
+        let dots = match elements(tensor).checked_sub(4) {
+            Some(1..) if head.is_empty() => "…",
+            Some(1..) => ", …",
+            _ => "",
+        };
         format!("{} {} {:?}  [{}{dots}]", tensor.name, tensor.datatype, tensor.shape, head.join(", "))
     };
     tensors.as_slice().iter().map(line).collect::<Vec<_>>().join("\n")

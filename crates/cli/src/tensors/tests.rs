@@ -72,7 +72,7 @@ fn outputs_are_written_with_their_exact_bytes() {
     assert_eq!(read_outputs(written.to_string().as_bytes()), Ok(tensors.clone()));
     assert_eq!(written.pointer("/outputs/2/data"), Some(&json!([1, 2])));
     assert_eq!(written.pointer("/outputs/1/data"), None);
-    assert!(preview(&tensors).contains("n INT8 [2]  [1, 2, …]"), "{}", preview(&tensors));
+    assert!(preview(&tensors).contains("n INT8 [2]  [1, 2]"), "{}", preview(&tensors));
     assert!(read_outputs(b"{}").is_err() && read_outputs(b"[[1.0]]").is_err());
 }
 
@@ -84,7 +84,7 @@ fn what_is_long_is_written_as_bytes_alone() {
     let long = Tensors::try_new(vec![long]).unwrap();
     assert_eq!(to_json(&long).pointer("/outputs/0/data"), None);
     assert_eq!(read_outputs(to_json(&long).to_string().as_bytes()), Ok(long.clone()));
-    assert!(preview(&long).ends_with("[65537]  []"), "{}", preview(&long));
+    assert!(preview(&long).ends_with("[65537]  […]"), "{}", preview(&long));
 }
 
 #[test]
