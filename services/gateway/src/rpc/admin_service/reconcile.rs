@@ -28,7 +28,10 @@ pub(super) async fn explain(
     let note = reason(request.note)?;
     let journal = gateway.payments.journal().await.map_err(|error| call_failure("payment", error))?;
     if request.payments == 0 || request.payments > journal.unexpected_payments {
-        let what = format!("must be 1 to {}, which is how many there are", journal.unexpected_payments);
+        let what = match journal.unexpected_payments {
+            0 => "there are none to explain".to_owned(),
+            count => format!("must be 1 to {count}, which is how many there are"),
+        };
         return Err(Failure::invalid_field("payments", what));
     }
     let pool = gateway.jobs.store().pool();
