@@ -91,7 +91,7 @@ pub struct Config {
     /// Jobs that wait for a model at once on this replica. Those whose money moves have slots of their own.
     #[serde(default = "default_max_running_jobs")]
     pub max_running_jobs: u32,
-    /// Buyers that may watch a job at once on this replica.
+    /// Open streams on this replica at once: jobs that are watched, and statements as files. Jobs and accounts have shares of them.
     #[serde(default = "default_max_watchers")]
     pub max_watchers: u32,
     /// Texts in one job.

@@ -4,16 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::CallError;
-use ailayer_client::serving::{EmbedCall, Model as Loaded};
-use ailayer_primitives::{AmountMsat, Digest, JobId, Network, RequestId, UnixMs};
+use ailayer_primitives::{AmountMsat, Digest, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::answer::Answer;
 use ailayer_receipt::digest::DigestError;
-use ailayer_receipt::statement::Model;
 use ailayer_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use crate::access::{Access, AccessError};
 use crate::admission::AdmissionError;
@@ -21,14 +18,12 @@ use crate::brakes::{BrakeError, Brakes};
 use crate::crash_points::{self, CrashPoints};
 
 use crate::domain::api_key::{Caller, SpendLimit, Spent};
-use crate::domain::brake::Brake;
-use crate::domain::job::{Job, Rail};
-use crate::domain::keys::{Keys, token_hash};
+use crate::domain::job::Job;
+use crate::domain::keys::Keys;
 use crate::domain::ledger::sale::SaleError;
 use crate::domain::ledger::{Refusal, Verdict, prepaid};
-use crate::domain::order::{EmbedInput, JobInput, Order, OrderError, OrderLimits};
-use crate::domain::price::{Price, PriceError, Usage};
-use crate::domain::statements::{QuoteFacts, sign_quote};
+use crate::domain::order::{Order, OrderError, OrderLimits};
+use crate::domain::price::PriceError;
 use crate::driver::Driver;
 use crate::jobs::JobRow;
 use crate::models::Models;
@@ -38,12 +33,11 @@ use crate::signals::Signals;
 use crate::store::api_keys::KeyRecord;
 use crate::store::clock::Clock;
 use crate::store::prepaid::NewPrepaidJob;
-use crate::store::{self, JobRecord, PrepaidTerms, account_limits, api_keys, jobs};
+use crate::store::{self, JobRecord, account_limits, api_keys, jobs};
 use crate::tasks::write_ledger::SubmitError;
 use crate::telemetry;
 
-/// Tokens that a tokenizer may add to each text: the special ones at its begin and end, and one to spare.
-const SPECIAL_TOKENS: u64 = 3;
+mod offer;
 
 /// Why no job begins. Nothing is set aside then.
 #[derive(Debug, Error)]
@@ -130,16 +124,29 @@ pub struct PrepaidSettings {
 /// An order that is paid from a balance.
 #[derive(Debug, Clone)]
 pub struct PrepaidOrder {
-    /// The customer's idempotency key.
-    pub request_id: RequestId,
-    /// The model's name.
-    pub model_name: String,
-    /// The version; empty for the newest.
-    pub model_version: String,
-    /// What to do.
-    pub input: JobInput,
+    /// What is asked, under the customer's idempotency key.
+    pub asked: Order,
     /// The most it may cost.
     pub max_price: Option<AmountMsat>,
+}
+
+impl PrepaidOrder {
+    /// The digests of what is asked: that of the input, and the one that a repeat must agree in. The limit is part of the latter: it decides
+    /// whether a job begins.
+    fn digests(&self) -> Result<Digests, DigestError> {
+        let request = self.asked.input.digest()?;
+        let limit = self.max_price.map_or(0, AmountMsat::msat);
+        let digest = self.asked.body_digest(&request);
+        let body = Digest::sha256(format!("ailayer.gateway.prepaid.v1 {digest} {limit}").as_bytes());
+        Ok(Digests { body, request })
+    }
+}
+
+/// Of everything that is asked, and of the input.
+#[derive(Debug, Clone, Copy)]
+struct Digests {
+    body: Digest,
+    request: Digest,
 }
 
 /// How an order ended.
@@ -186,16 +193,16 @@ impl Prepaid {
     /// Runs an order to its end, or answers the end of the job that its request id has made. Dropped, it leaves a job that goes
     /// on: another driver takes it over when the lease lapses.
     pub async fn run(&self, caller: &Caller, order: &PrepaidOrder) -> Result<Ended, PrepaidError> {
-        let body_digest = self.body_digest(order);
-        match self.run_new(caller, order, body_digest).await {
+        let digests = order.digests()?;
+        match self.run_new(caller, order, digests).await {
             Ok(Some(ended)) => Ok(ended),
             // A request that has made a job is answered by it, whatever stands in the way of new ones. It is looked for only
             // now, so that those who ask once do not wait for it.
-            Ok(None) => match self.known(caller, order, body_digest).await? {
+            Ok(None) => match self.known(caller, order, digests.body).await? {
                 Some(known) => self.end_of(known).await,
                 None => Err(PrepaidError::Refused(Refusal::Moved)),
             },
-            Err(error) => match self.known(caller, order, body_digest).await? {
+            Err(error) => match self.known(caller, order, digests.body).await? {
                 Some(known) => self.end_of(known).await,
                 None => Err(error),
             },
@@ -207,18 +214,21 @@ impl Prepaid {
         &self,
         caller: &Caller,
         order: &PrepaidOrder,
-        body_digest: Digest,
+        digests: Digests,
     ) -> Result<Option<Ended>, PrepaidError> {
         // Held until the job ends: what cannot run now is refused before anything is set aside.
         let _slot = self.slots.try_acquire().map_err(|_| {
             telemetry::refused("running_jobs");
             SubmitError::Overloaded
         })?;
-        let new = self.offer(caller, order, body_digest).await?;
+        let mut new = self.offer(caller, order, digests).await?;
         let (job_id, owner) = (new.job_id, new.owner);
-        let Some(begun_at) = self.begin(new.clone()).await? else { return Ok(None) };
+        // What is kept here of the job does without its input, which may be long.
+        let input = std::mem::take(&mut new.input);
+        let kept = new.clone();
+        let Some(begun_at) = self.begin(NewPrepaidJob { input, ..new }).await? else { return Ok(None) };
         self.crash_points.pass(crash_points::RUNNING).await;
-        let ended = self.driver.drive_begun(begun(new, begun_at), order.input.clone(), owner).await;
+        let ended = self.driver.drive_begun(begun(kept, begun_at), order.asked.input.clone(), owner).await;
         if let Some((record, answer)) = ended {
             return Ok(Some(Ended { record, answer }));
         }
@@ -235,7 +245,7 @@ impl Prepaid {
         body_digest: Digest,
     ) -> Result<Option<JobRecord>, PrepaidError> {
         let found =
-            store::prepaid::by_request_id(self.store.pool(), caller.account, order.request_id).await?;
+            store::prepaid::by_request_id(self.store.pool(), caller.account, order.asked.request_id).await?;
         match found {
             Some(record) if record.body_digest != body_digest => Err(PrepaidError::RequestIdReused),
             found => Ok(found),
@@ -254,107 +264,6 @@ impl Prepaid {
             record = found.ok_or_else(|| StoreError::Corrupt("a job is gone".to_owned()))?;
         }
         Ok(Ended { record, answer: None })
-    }
-
-    /// What is asked, as the digest that a repeat must agree in. The limit is part of it: it decides whether a job begins.
-    fn body_digest(&self, order: &PrepaidOrder) -> Digest {
-        let limit = order.max_price.map_or(0, AmountMsat::msat);
-        let digest = self.as_order(order).body_digest();
-        Digest::sha256(format!("ailayer.gateway.prepaid.v1 {digest} {limit}").as_bytes())
-    }
-
-    fn as_order(&self, order: &PrepaidOrder) -> Order {
-        Order {
-            request_id: order.request_id,
-            model_name: order.model_name.clone(),
-            model_version: order.model_version.clone(),
-            input: order.input.clone(),
-            network: self.settings.network,
-            sealed_to: None,
-        }
-    }
-
-    /// Prices an order and signs its quote.
-    async fn offer(
-        &self,
-        caller: &Caller,
-        order: &PrepaidOrder,
-        body_digest: Digest,
-    ) -> Result<NewPrepaidJob, PrepaidError> {
-        self.as_order(order).check(self.settings.network, &self.settings.limits)?;
-        self.brakes.check(Brake::NewJobs).await?;
-        let price = self.prices.of(&order.model_name).await?;
-        let price = price.ok_or_else(|| PrepaidError::NotForSale(order.model_name.clone()))?;
-        self.driver.admission.model(&order.model_name)?;
-        let found = self.models.find(&order.model_name, &order.model_version).await;
-        let model = found.map_err(PrepaidError::Serving)?;
-        let model = model.ok_or_else(|| PrepaidError::NotLoaded(order.model_name.clone()))?;
-        order.input.check_model(&model.kind, &model.inputs, &model.outputs)?;
-        let (usage, cap) = self.bound(caller, order, &price, &model).await?;
-        self.access.tokens(caller, usage.input_tokens)?;
-        let job_id = JobId::new(Uuid::now_v7());
-        let created_at = self.clock.now().await?;
-        let facts = QuoteFacts {
-            job_id,
-            network: self.settings.network,
-            model: Model { name: model.name, version: model.version, digest: model.digest },
-            task: order.input.task(),
-            request_digest: order.input.digest()?,
-            usage,
-            price: cap,
-            rail: Rail::Prepaid,
-            created: created_at.to_s(),
-            expiry: created_at.to_s(),
-            seal: None,
-        };
-        Ok(NewPrepaidJob {
-            job_id,
-            request_id: order.request_id,
-            body_digest,
-            token_hash: token_hash(&self.keys.token(job_id)),
-            model: facts.model.clone(),
-            input: order.input.to_bytes()?,
-            request_digest: facts.request_digest,
-            usage,
-            quote: sign_quote(self.keys.signer(), facts)?.into_string(),
-            cap,
-            terms: PrepaidTerms { account: caller.account, key_id: caller.key_id, price },
-            created_at,
-            owner: Uuid::new_v4(),
-            lease: self.driver.lease,
-        })
-    }
-
-    /// What may be charged for, and what that costs: what is reserved. Of texts it is reckoned from their length; only if that is more
-    /// than the caller allows, their tokens are counted, and refused if they really cost more. Of tensors it is exact.
-    async fn bound(
-        &self,
-        caller: &Caller,
-        order: &PrepaidOrder,
-        price: &Price,
-        model: &Loaded,
-    ) -> Result<(Usage, AmountMsat), PrepaidError> {
-        let (most, texts) = match &order.input {
-            JobInput::Embed(input) => (Usage::tokens(most_tokens(input, model)), Some(input)),
-            JobInput::Infer(inference) => (Usage::tensors(inference.inputs.content_bytes()), None),
-        };
-        let cap = price.of(&most)?;
-        let Some(limit) = order.max_price.filter(|limit| cap > *limit) else { return Ok((most, cap)) };
-        let Some(input) = texts else { return Err(PrepaidError::TooExpensive { price: cap, limit }) };
-        let call = EmbedCall {
-            model_name: order.model_name.clone(),
-            model_version: model.version.clone(),
-            texts: input.texts.clone(),
-            truncate: input.truncate,
-            account: Some(caller.account.uuid()),
-        };
-        let counted = self.driver.serving.tokenize(&call).await.map_err(PrepaidError::Serving)?;
-        let counted = counted.token_counts.iter().map(|count| u64::from(*count)).fold(0, u64::saturating_add);
-        let counted = Usage::tokens(counted);
-        match price.of(&counted)? {
-            price if price > limit => Err(PrepaidError::TooExpensive { price, limit }),
-            price => Ok((counted, price)),
-        }
     }
 
     /// Reserves the cap and writes the job, in one commit; answers when. None if the request has made a job meanwhile.
@@ -407,15 +316,6 @@ impl Prepaid {
     }
 }
 
-/// The most tokens that texts can have: every token takes a byte at least, but for the special ones.
-fn most_tokens(input: &EmbedInput, model: &Loaded) -> u64 {
-    let most = u64::from(model.max_input_tokens);
-    let of_text = |text: &String| {
-        u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(SPECIAL_TOKENS).min(most)
-    };
-    input.texts.iter().map(of_text).fold(0, u64::saturating_add)
-}
-
 /// The job as it was written at that time, without reading it back.
 fn begun(new: NewPrepaidJob, now: UnixMs) -> JobRecord {
     JobRecord {
@@ -452,6 +352,3 @@ impl std::fmt::Debug for Prepaid {
         f.debug_struct("Prepaid").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -142,6 +142,13 @@ pub struct Quotes {
     pub crash_points: CrashPoints,
 }
 
+/// Of everything that is asked, and of the input.
+#[derive(Clone, Copy)]
+struct Digests {
+    body: Digest,
+    request: Digest,
+}
+
 /// A metered order, and the model that will answer it.
 struct Counted {
     model: Model,
@@ -161,11 +168,12 @@ impl Quotes {
     /// Quotes an order, or answers the stored quote of its request id. A repeat finishes what a crash or failure left
     /// undone, with the same job and invoice id.
     pub async fn create(&self, order: &Order, payer: Option<Payer>) -> Result<Quoted, QuoteError> {
-        let body_digest = order.body_digest();
+        let request_digest = order.input.digest()?;
+        let body_digest = order.body_digest(&request_digest);
         let found = jobs::by_request_id(self.store.pool(), order.request_id).await?;
         let record = match found {
             Some(record) => record,
-            None => self.offer(order, body_digest, payer).await?,
+            None => self.offer(order, Digests { body: body_digest, request: request_digest }, payer).await?,
         };
         if record.body_digest != body_digest {
             return Err(QuoteError::RequestIdReused);
@@ -194,7 +202,7 @@ impl Quotes {
     async fn offer(
         &self,
         order: &Order,
-        body_digest: Digest,
+        digests: Digests,
         payer: Option<Payer>,
     ) -> Result<JobRecord, QuoteError> {
         order.check(self.settings.network, &self.settings.limits)?;
@@ -203,7 +211,7 @@ impl Quotes {
         let price = price.ok_or_else(|| QuoteError::NotForSale(order.model_name.clone()))?;
         self.admission.quote(payer, &order.model_name).await?;
         let (node, counted) = self.ask(order).await?;
-        let new = NewJob { payer, ..self.new_job(order, body_digest, &price, counted).await? };
+        let new = NewJob { payer, ..self.new_job(order, digests, &price, counted).await? };
         self.admission.payment(&node, new.price)?;
         if jobs::insert(&self.store, &new).await? {
             tracing::info!(job_id = %new.job_id, price_msat = new.price.msat(), "job quoted");
@@ -268,7 +276,7 @@ impl Quotes {
     async fn new_job(
         &self,
         order: &Order,
-        body_digest: Digest,
+        digests: Digests,
         price: &Price,
         Counted { model, usage }: Counted,
     ) -> Result<NewJob, QuoteError> {
@@ -280,7 +288,7 @@ impl Quotes {
             network: self.settings.network,
             model,
             task: order.input.task(),
-            request_digest: order.input.digest()?,
+            request_digest: digests.request,
             usage,
             price: price.of(&usage)?,
             rail: Rail::Hold,
@@ -291,7 +299,7 @@ impl Quotes {
         Ok(NewJob {
             job_id: facts.job_id,
             request_id: order.request_id,
-            body_digest,
+            body_digest: digests.body,
             token_hash: token_hash(&self.keys.token(facts.job_id)),
             model: facts.model.clone(),
             input: order.input.to_bytes()?,

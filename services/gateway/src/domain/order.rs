@@ -229,8 +229,8 @@ impl Order {
     }
 
     /// The digest of everything but the request id: the same id with another digest is another request.
-    /// SHA-256 over a domain name, then each part behind its length (u64be).
-    pub fn body_digest(&self) -> Digest {
+    /// SHA-256 over a domain name, then each part behind its length (u64be); `request` is [`JobInput::digest`] of the input.
+    pub fn body_digest(&self, request: &Digest) -> Digest {
         let domain = match (&self.input, self.sealed_to.is_some()) {
             (JobInput::Embed(_), false) => BODY,
             (JobInput::Embed(_), true) => SEALED_BODY,
@@ -253,7 +253,7 @@ impl Order {
                 part(&[u8::from(input.truncate)]);
                 input.texts.iter().for_each(|text| part(text.as_bytes()));
             }
-            JobInput::Infer(inference) => part(inference.digest().as_bytes()),
+            JobInput::Infer(_) => part(request.as_bytes()),
         }
         Digest::new(hash.finalize().into())
     }

@@ -66,11 +66,19 @@ const fn rail(rail: JobRail) -> Rail {
     }
 }
 
-/// What a receipt says beyond its quote.
+/// What a receipt says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptFacts {
-    /// What the job was quoted as.
-    pub quote: QuoteFacts,
+    /// The job that was served.
+    pub job_id: JobId,
+    /// Network the money is on.
+    pub network: Network,
+    /// The model that answered.
+    pub model: Model,
+    /// Canonical digest of the input.
+    pub request_digest: Digest,
+    /// How it is paid.
+    pub rail: JobRail,
     /// SHA-256 of the quote's envelope.
     pub quote_digest: Digest,
     /// What the model ran on.
@@ -99,14 +107,13 @@ pub struct ReceiptFacts {
 
 /// Signs a receipt: taking the charge is authorised.
 pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envelope, EnvelopeError> {
-    let quote = facts.quote;
     signer.sign(&Receipt {
         version: VERSION,
-        job_id: quote.job_id,
-        network: quote.network,
-        model: quote.model,
+        job_id: facts.job_id,
+        network: facts.network,
+        model: facts.model,
         execution_provider: facts.execution_provider,
-        request_digest: quote.request_digest,
+        request_digest: facts.request_digest,
         output_digest: facts.output_digest,
         usage: Usage {
             input_tokens: facts.usage.input_tokens,
@@ -114,7 +121,7 @@ pub fn sign_receipt(signer: &GatewaySigner, facts: ReceiptFacts) -> Result<Envel
             rows: facts.rows,
         },
         price_msat: facts.charge,
-        rail: rail(quote.rail),
+        rail: rail(facts.rail),
         payment_hash: facts.payment_hash,
         quote_digest: facts.quote_digest,
         attempt: facts.attempt,

@@ -6,8 +6,7 @@ use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model};
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
-use ailayer_receipt::answer::{Answer, AnswerError, Output, Row};
-use ailayer_receipt::statement::Task;
+use ailayer_receipt::answer::{Answer, AnswerError, Row};
 use ailayer_seal::ResultKey;
 
 use super::seal::{NoReceipt, Stored, stored_form};
@@ -16,7 +15,7 @@ use crate::domain::job::{Input, Rail, Refused, State};
 use crate::domain::order::{EmbedInput, JobInput};
 use crate::domain::price::Usage;
 use crate::domain::release::ReleaseReason;
-use crate::domain::statements::{QuoteFacts, ReceiptFacts, sign_receipt};
+use crate::domain::statements::{ReceiptFacts, sign_receipt};
 use crate::jobs::ChangeError;
 use crate::store::transitions::{Facts, StoredAnswer};
 use crate::store::{JobRecord, jobs};
@@ -170,19 +169,11 @@ impl Driver {
         let missing = || EnvelopeError::Malformed("a running job without money".to_owned());
         let hold = running.job.hold.ok_or_else(missing)?;
         let facts = ReceiptFacts {
-            quote: QuoteFacts {
-                job_id: running.job_id,
-                network: self.network,
-                model: running.model.clone(),
-                task: task_of(&done.answer),
-                request_digest: running.request_digest,
-                usage: running.usage,
-                price: running.job.price,
-                rail: running.job.rail,
-                created: running.created_at.to_s(),
-                expiry: running.expiry_s(),
-                seal: running.sealed_to.map(|buyer_key| self.keys.seal(buyer_key)),
-            },
+            job_id: running.job_id,
+            network: self.network,
+            model: running.model.clone(),
+            request_digest: running.request_digest,
+            rail: running.job.rail,
             quote_digest: Digest::sha256(running.quote.as_bytes()),
             execution_provider: done.execution_provider.clone(),
             output_digest: done.answer.digest(),
@@ -257,13 +248,6 @@ fn charge(running: &JobRecord, usage: &Usage) -> AmountMsat {
     match running.prepaid {
         None => quoted,
         Some(terms) => terms.price.of(usage).unwrap_or(quoted).min(quoted),
-    }
-}
-
-const fn task_of(answer: &Answer) -> Task {
-    match answer.output() {
-        Output::Rows(_) => Task::Embed,
-        Output::Tensors(_) => Task::Infer,
     }
 }
 

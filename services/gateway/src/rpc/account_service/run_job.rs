@@ -7,6 +7,7 @@ use ailayer_receipt::answer::Output;
 
 use crate::domain::api_key::Caller;
 use crate::domain::job::State;
+use crate::domain::order::Order;
 use crate::prepaid::{Ended, PrepaidOrder};
 use crate::rpc::get_result::stored_answer;
 use crate::rpc::{Answer, Gateway, convert};
@@ -16,11 +17,11 @@ pub(super) async fn run_job(
     caller: &Caller,
     request: pb::RunJobRequest,
 ) -> Answer<pb::RunJobResponse> {
-    let ended = gateway.prepaid.run(caller, &order(request)?).await?;
+    let ended = gateway.prepaid.run(caller, &order(gateway, request)?).await?;
     response(gateway, ended).await
 }
 
-fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
+fn order(gateway: &Gateway, request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
     let input = match request.task {
         Some(pb::run_job_request::Task::Embed(embed)) => convert::embed_input(embed),
         Some(pb::run_job_request::Task::Infer(infer)) => convert::infer_input(infer)?,
@@ -30,13 +31,15 @@ fn order(request: pb::RunJobRequest) -> Result<PrepaidOrder, Failure> {
         0 => None,
         msat => Some(convert::amount("max_price_msat", msat)?),
     };
-    Ok(PrepaidOrder {
+    let asked = Order {
         request_id: convert::request_id(&request.request_id)?,
         model_name: request.model_name,
         model_version: request.model_version,
         input,
-        max_price,
-    })
+        network: gateway.prepaid.settings.network,
+        sealed_to: None,
+    };
+    Ok(PrepaidOrder { asked, max_price })
 }
 
 async fn response(gateway: &Gateway, Ended { record, answer }: Ended) -> Answer<pb::RunJobResponse> {
