@@ -347,6 +347,9 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
         client.explain_payments(payments, note).await?;
     }
     let report = client.reconcile().await?;
+    let node = report
+        .node
+        .ok_or_else(|| Failure::new(Exit::Internal, "the gateway compared nothing with the node"))?;
     let named = |list: &[pb::Finding]| -> Vec<Value> {
         list.iter().map(|it| json!({ "name": it.name, "amount": it.amount })).collect()
     };
@@ -358,6 +361,17 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
         "explained": named(&report.explained),
         "residue_msat": report.residue_msat,
         "explained_payments": report.explained_payments,
+        "node": {
+            "expected_min_msat": node.expected_min_msat,
+            "expected_max_msat": node.expected_max_msat,
+            "held_min_msat": node.held_min_msat,
+            "held_max_msat": node.held_max_msat,
+            "residue_msat": node.residue_msat,
+            "closed_max_msat": node.closed_max_msat,
+            "settling_sat": node.settling_sat,
+            "sweeping_sat": node.sweeping_sat,
+            "forwarding_earned_msat": node.forwarding_earned_msat,
+        },
     });
     let mut text = format!(
         "as of event       {}\nledger            {} msat in Lightning\njournal           {} msat taken\nresidue           {} msat",
@@ -369,14 +383,37 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
     if report.explained_payments > 0 {
         text.push_str(&format!("\nexplained         {} payments without a row", report.explained_payments));
     }
+    text.push_str(&node_lines(&node));
     for it in &report.findings {
         text.push_str(&format!("\nBROKEN RULE       {} in {} rows", it.name, it.amount));
     }
-    let sound = report.residue_msat == 0 && report.findings.is_empty();
+    let sound = report.residue_msat == 0 && node.residue_msat == 0 && report.findings.is_empty();
     text.push_str(if sound { "\nthe books agree" } else { "\nTHE BOOKS DO NOT AGREE" });
     out.result(&value, text);
     match sound {
         true => Ok(()),
         false => Err(Failure::new(Exit::Verification, "the books do not agree; see docs/operating/money.md")),
     }
+}
+
+/// The journal against the node's channels, for people.
+fn node_lines(node: &pb::NodeFunds) -> String {
+    let between = |min: i64, max: i64| if min == max { format!("{min}") } else { format!("{min} to {max}") };
+    let mut text = format!(
+        "\nin channels       {} msat expected, {} msat there\nnode's residue    {} msat",
+        between(node.expected_min_msat, node.expected_max_msat),
+        between(node.held_min_msat, node.held_max_msat),
+        node.residue_msat
+    );
+    for (amount, what) in [
+        (node.closed_max_msat.to_string(), "msat were in channels that are closed"),
+        (node.settling_sat.to_string(), "sat of closed channels wait for blocks"),
+        (node.sweeping_sat.to_string(), "sat of closed channels go to the wallet"),
+        (node.forwarding_earned_msat.to_string(), "msat earned by forwarding"),
+    ] {
+        if amount != "0" {
+            text.push_str(&format!("\nbesides           {amount} {what}"));
+        }
+    }
+    text
 }

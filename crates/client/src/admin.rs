@@ -7,8 +7,9 @@ use pb::admin_service_client::AdminServiceClient;
 
 pub use pb::{
     Account, AccountLimits, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest,
-    ExportAccountStatementRequest, Finding, FreezeAccountRequest, KeyTerms, Price, ProposeAdjustmentRequest,
-    ReconcileResponse, SetAccountLimitsRequest, SuspenseItem, UnfreezeAccountRequest,
+    ExportAccountStatementRequest, Finding, FreezeAccountRequest, KeyTerms, NodeFunds, Price,
+    ProposeAdjustmentRequest, ReconcileResponse, SetAccountLimitsRequest, SuspenseItem,
+    UnfreezeAccountRequest,
 };
 
 use crate::bearer::Bearer;

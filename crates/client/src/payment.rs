@@ -12,8 +12,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 pub use pb::{
-    Channel, GetBalancesResponse as Balances, GetJournalResponse as Journal, HoldInvoiceState,
-    OpenChannelRequest, PaymentState,
+    Channel, CompareFundsResponse as Funds, GetBalancesResponse as Balances, GetJournalResponse as Journal,
+    HoldInvoiceState, OpenChannelRequest, PaymentState,
 };
 pub use types::{BlockRef, EventKind, HoldInvoice, Node, Payment, PaymentEvent, UnexpectedReceipt};
 
@@ -54,6 +54,12 @@ impl PaymentClient {
     /// Sums up everything that ever came in and went out, as of one event.
     pub async fn journal(&self) -> Result<Journal, CallError> {
         let answer = self.unary.clone().get_journal(pb::GetJournalRequest {}).await;
+        Ok(answer.map_err(refused(SERVICE))?.into_inner())
+    }
+
+    /// Compares what the node's channels hold with what the service's rows say.
+    pub async fn compare_funds(&self) -> Result<Funds, CallError> {
+        let answer = self.unary.clone().compare_funds(pb::CompareFundsRequest {}).await;
         Ok(answer.map_err(refused(SERVICE))?.into_inner())
     }
 

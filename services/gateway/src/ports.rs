@@ -4,7 +4,7 @@
 
 use ailayer_client::CallError;
 use ailayer_client::audit::{Appended, EntryProof, Log};
-use ailayer_client::payment::{HoldInvoice, Journal, Node, PaymentEvent};
+use ailayer_client::payment::{Funds, HoldInvoice, Journal, Node, PaymentEvent};
 use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model, Tokenized};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
 use ailayer_seal::{ResultKey, SharedSecret};
@@ -42,6 +42,8 @@ pub trait Payments: Send + Sync + 'static {
     async fn release(&self, job_id: JobId, reason: ReleaseReason) -> Result<HoldInvoice, CallError>;
     /// Sums up everything that ever came in and went out, as of one event.
     async fn journal(&self) -> Result<Journal, CallError>;
+    /// Compares what the node's channels hold with the payment service's rows.
+    async fn compare_funds(&self) -> Result<Funds, CallError>;
     /// Follows the event log from after a cursor.
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError>;
 }

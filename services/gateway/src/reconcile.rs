@@ -1,10 +1,11 @@
-//! Whether the books agree: the ledger with itself, and with the payment service's journal as of the same event.
+//! Whether the books agree: the ledger with itself, with the payment service's journal as of the same event, and that journal with the
+//! money in the node's channels.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::CallError;
-use ailayer_client::payment::Journal;
+use ailayer_client::payment::{Funds, Journal};
 use ailayer_store::{Store, StoreError, inbox};
 use thiserror::Error;
 
@@ -53,6 +54,8 @@ pub struct Report {
     pub residue_msat: i128,
     /// How many payments without a row operators have explained.
     pub explained_payments: u64,
+    /// The journal against the node's channels.
+    pub funds: Funds,
 }
 
 /// Compares. Reads whole tables: for operators, not for a request's path.
@@ -68,7 +71,8 @@ pub async fn reconcile(store: &Store, payments: &Arc<dyn Payments>) -> Result<Re
             let findings = ledger::audit::verify(store.pool()).await?;
             let ties = ties::verify(store.pool()).await?;
             let explained_payments = explained_payments::count(store.pool()).await?;
-            return Ok(Report { explained_payments, ..report(findings, ties, ledger_msat, journal) });
+            let funds = payments.compare_funds().await?;
+            return Ok(Report { explained_payments, funds, ..report(findings, ties, ledger_msat, journal) });
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -96,6 +100,7 @@ fn report(findings: Findings, ties: Ties, ledger_msat: i64, journal: Journal) ->
         explained,
         residue_msat,
         explained_payments: 0,
+        funds: Funds::default(),
     }
 }
 

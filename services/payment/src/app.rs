@@ -25,6 +25,7 @@ use crate::domain::preimage::PreimageSecret;
 use crate::error::ServiceError;
 use crate::ports::{LightningNode, PayoutLog};
 use crate::service::channels::Channels;
+use crate::service::funds::Funds;
 use crate::service::holds::{HoldLimits, Holds};
 use crate::service::payments::Payments;
 use crate::service::payouts::Payouts;
@@ -86,6 +87,8 @@ pub struct App {
     pub payments: Payments,
     /// Channels.
     pub channels: Channels,
+    /// What they hold.
+    pub funds: Funds,
     /// How often the guard looks.
     pub guard_interval: Duration,
     /// How long silence must last before a claim counts as lost.
@@ -151,6 +154,7 @@ impl App {
                 Arc::clone(&payouts),
             ),
             channels: Channels::new(rows.clone(), Arc::clone(&node), signal.clone(), payouts),
+            funds: Funds::new(rows.clone(), Arc::clone(&node)),
             node,
             network: config.network,
             rows,
@@ -178,6 +182,7 @@ impl App {
             tasks::guard_deadlines::run(Arc::clone(self), node_health, shutdown.clone()),
         );
         tasks.spawn_critical("keep_writer", tasks::keep_writer::run(Arc::clone(self), shutdown.clone()));
+        tasks.spawn_critical("look_at_funds", tasks::look_at_funds::run(Arc::clone(self), shutdown.clone()));
         tasks.spawn("send_payments", tasks::send_payments::run(Arc::clone(self), shutdown));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod event;
+pub mod funds;
 pub mod hold_invoice;
 pub mod invoice_id;
 pub mod outgoing;

@@ -55,6 +55,9 @@ pub enum ServiceError {
     /// The row was moved by others again and again.
     #[error("the row is contended")]
     Contended,
+    /// Money and events came without a pause.
+    #[error("there was no moment without a new event; try again when less is going on")]
+    NeverQuiet,
     /// The node did not do it.
     #[error("the node did not do it")]
     Node(#[from] NodeError),
@@ -78,6 +81,9 @@ impl From<ServiceError> for Failure {
             ServiceError::InvoiceNotFound => Self::new(ErrorReason::InvoiceNotFound, error.to_string()),
             ServiceError::PaymentNotFound => Self::new(ErrorReason::PaymentNotFound, error.to_string()),
             ServiceError::NotSynced(_) => {
+                Self::new(ErrorReason::NotSynced, error.to_string()).with_retry_after(SYNC_RETRY)
+            }
+            ServiceError::NeverQuiet => {
                 Self::new(ErrorReason::NotSynced, error.to_string()).with_retry_after(SYNC_RETRY)
             }
             ServiceError::TooManyOpen => {

@@ -11,6 +11,7 @@ use lightning_invoice::Bolt11Invoice;
 use thiserror::Error;
 
 use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
+use crate::domain::funds::NodeFunds;
 
 /// A node that could not do what it was told.
 #[derive(Debug, Error)]
@@ -151,6 +152,18 @@ pub enum NodeEvent {
         /// A short machine word.
         reason: String,
     },
+    /// A payment of others went through this node.
+    PaymentForwarded {
+        /// What it earned. What the node cannot say yet, because a channel was closed meanwhile, counts as nothing.
+        fee: AmountMsat,
+        /// Digest of all that the event says; the same payment has the same one, another may, too.
+        fingerprint: Digest,
+    },
+    /// A channel's funding is agreed upon; it cannot be used yet.
+    ChannelPending {
+        /// The channel.
+        user_channel_id: UserChannelId,
+    },
     /// A channel can be used.
     ChannelReady {
         /// The channel.
@@ -175,6 +188,8 @@ impl NodeEvent {
             Self::PaymentReceived { .. } => "payment_received",
             Self::PaymentSent { .. } => "payment_sent",
             Self::PaymentFailed { .. } => "payment_failed",
+            Self::PaymentForwarded { .. } => "payment_forwarded",
+            Self::ChannelPending { .. } => "channel_pending",
             Self::ChannelReady { .. } => "channel_ready",
             Self::ChannelClosed { .. } => "channel_closed",
             Self::Other(_) => "other",
@@ -193,6 +208,8 @@ pub trait LightningNode: Send + Sync + 'static {
     fn status(&self) -> NodeStatus;
     /// What it owns.
     async fn balances(&self) -> Result<NodeBalances, NodeError>;
+    /// What its channels hold, and what is on its way out of closed ones, at one time.
+    async fn funds(&self) -> Result<NodeFunds, NodeError>;
     /// A fresh on-chain address.
     async fn new_address(&self) -> Result<String, NodeError>;
     /// All channels that are not closed.
@@ -218,6 +235,9 @@ pub trait LightningNode: Send + Sync + 'static {
     async fn send(&self, invoice: &Bolt11Invoice, fee_limit: AmountMsat) -> Result<(), SendError>;
     /// The node's own record of a payment hash; `None` when it lists none. An error says nothing about the payment.
     async fn record(&self, payment_hash: PaymentHash) -> Result<Option<NodeRecord>, NodeError>;
+
+    /// What the recipient of an outgoing payment gets, by the node's own record; `None` when it does not say.
+    async fn amount_sent(&self, payment_hash: PaymentHash) -> Result<Option<AmountMsat>, NodeError>;
 
     /// Waits for the head of the event queue; the same event until [`Self::event_handled`].
     async fn next_event(&self) -> NodeEvent;

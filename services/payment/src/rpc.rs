@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 
 mod claim_hold_invoice;
+mod compare_funds;
 mod convert;
 mod create_address;
 mod create_hold_invoice;
@@ -63,6 +64,10 @@ impl PaymentService for Handler {
 
     async fn get_journal(&self, _: Request<pb::GetJournalRequest>) -> Answer<pb::GetJournalResponse> {
         get_journal::handle(&self.app).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn compare_funds(&self, _: Request<pb::CompareFundsRequest>) -> Answer<pb::CompareFundsResponse> {
+        compare_funds::handle(&self.app).await.map(Response::new).map_err(Status::from)
     }
 
     async fn create_address(

@@ -5,6 +5,7 @@
 //! call of the port allows.
 
 pub mod channels;
+pub mod funds;
 pub mod holds;
 pub mod payments;
 pub mod payouts;

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 pub mod channel;
 pub mod events;
+pub mod funds;
 pub mod hold_invoice;
 pub mod identity;
 pub mod journal;
@@ -29,6 +30,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(4, "unexpected payment", "../migrations/0004_unexpected_payment.sql"),
     migration!(5, "node tip", "../migrations/0005_node_tip.sql"),
     migration!(6, "payout", "../migrations/0006_payout.sql"),
+    migration!(7, "channel funds", "../migrations/0007_channel_funds.sql"),
 ];
 
 /// The writer's name: one process a schema, as one process a node.

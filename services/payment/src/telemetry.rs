@@ -83,6 +83,19 @@ pub fn blocks_left(deadline: Option<u32>, tip: u32) {
     GAUGE.get_or_init(describe).set(left.min(NO_DEADLINE), &[]);
 }
 
+/// What the node's channels hold more than the rows say. Anything but 0 is a reason to look.
+pub fn funds_residue(msat: i128) {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    let describe = || {
+        gauge(
+            "ailayer.payment.funds_residue",
+            "msat",
+            "What the node's channels hold more than the rows say.",
+        )
+    };
+    GAUGE.get_or_init(describe).set(i64::try_from(msat).unwrap_or(i64::MAX), &[]);
+}
+
 /// The node's tip.
 pub fn tip(height: u32) {
     static GAUGE: OnceLock<Gauge> = OnceLock::new();

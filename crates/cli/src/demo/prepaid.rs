@@ -129,7 +129,8 @@ impl Stage<'_> {
     /// The operator's own check: ledger and node, to the millisatoshi.
     async fn books(&self, operator: &AdminClient, out: &Output) -> Result<ReconcileResponse, Failure> {
         let report = operator.reconcile().await?;
-        if report.residue_msat != 0 || !report.findings.is_empty() {
+        let node_agrees = report.node.is_some_and(|node| node.residue_msat == 0);
+        if report.residue_msat != 0 || !node_agrees || !report.findings.is_empty() {
             return Err(Failure::new(Exit::Verification, format_args!("the books do not agree: {report:?}")));
         }
         out.line(format_args!(

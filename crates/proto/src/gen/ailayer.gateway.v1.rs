@@ -1695,6 +1695,41 @@ pub struct ReconcileResponse {
     /// Payments without a row that operators have explained: they are not among the findings.
     #[prost(uint64, tag = "7")]
     pub explained_payments: u64,
+    /// The payment service's journal against the money in the node's channels.
+    #[prost(message, optional, tag = "8")]
+    pub node: ::core::option::Option<NodeFunds>,
+}
+/// Compares what the node's channels hold with what the payment service's rows say they should. Both lie between two bounds: where money
+/// is in motion, or a channel's close left only whole satoshi to read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeFunds {
+    /// What open channels should hold, at least, millisatoshi.
+    #[prost(int64, tag = "1")]
+    pub expected_min_msat: i64,
+    /// The same, at most.
+    #[prost(int64, tag = "2")]
+    pub expected_max_msat: i64,
+    /// What open channels hold, at least, millisatoshi.
+    #[prost(int64, tag = "3")]
+    pub held_min_msat: i64,
+    /// The same, at most.
+    #[prost(int64, tag = "4")]
+    pub held_max_msat: i64,
+    /// What they hold more than expected whatever is in motion, millisatoshi; negative if less. Anything but 0 needs a person.
+    #[prost(int64, tag = "5")]
+    pub residue_msat: i64,
+    /// What channels that are closed now held when they closed, at most, millisatoshi.
+    #[prost(int64, tag = "6")]
+    pub closed_max_msat: i64,
+    /// What of it is still to come into the wallet, before fees, satoshi.
+    #[prost(uint64, tag = "7")]
+    pub settling_sat: u64,
+    /// What of it is on its way into the wallet, before fees, satoshi.
+    #[prost(uint64, tag = "8")]
+    pub sweeping_sat: u64,
+    /// What forwarding others' payments earned, millisatoshi; not in the ledger.
+    #[prost(uint64, tag = "9")]
+    pub forwarding_earned_msat: u64,
 }
 /// Describes one line of a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -82,9 +82,62 @@ pub struct GetJournalResponse {
     /// What sending cost, millisatoshi.
     #[prost(uint64, tag = "5")]
     pub fees_msat: u64,
-    /// Payments that left although no row says so: their amounts are not known.
+    /// Payments that left although no row says so. What is known of their amounts is in `CompareFundsResponse`.
     #[prost(uint64, tag = "6")]
     pub unexpected_payments: u64,
+}
+/// Asks for the comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareFundsRequest {}
+/// Carries both sides, each between two bounds: where money is in motion, or a channel's close left only whole satoshi to read, the truth
+/// lies between them.
+///
+/// expected = opened + taken + earned by forwarding - sent - fees - held by channels when they closed
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareFundsResponse {
+    /// The newest event that is in the rows' sums.
+    #[prost(uint64, tag = "1")]
+    pub cursor: u64,
+    /// What open channels should hold, at least, millisatoshi.
+    #[prost(int64, tag = "2")]
+    pub expected_min_msat: i64,
+    /// The same, at most.
+    #[prost(int64, tag = "3")]
+    pub expected_max_msat: i64,
+    /// What open channels hold, at least, millisatoshi.
+    #[prost(int64, tag = "4")]
+    pub node_min_msat: i64,
+    /// The same, at most: what is on its way out, and what was to be taken and is not confirmed, included.
+    #[prost(int64, tag = "5")]
+    pub node_max_msat: i64,
+    /// What the node has more than expected whatever is in motion, millisatoshi; negative if less. Anything but 0 needs a person.
+    #[prost(int64, tag = "6")]
+    pub residue_msat: i64,
+    /// Funded channels of which the rows know nothing. What they hold is in neither side.
+    #[prost(uint64, tag = "7")]
+    pub unknown_channels: u64,
+    /// What channels held for this node before their first payment, millisatoshi; with what explained the books when this comparison was
+    /// begun on a node in use, which may make it negative.
+    #[prost(int64, tag = "8")]
+    pub opened_msat: i64,
+    /// What forwarding others' payments earned, millisatoshi.
+    #[prost(uint64, tag = "9")]
+    pub forwarding_earned_msat: u64,
+    /// What channels held when they closed, at least, millisatoshi.
+    #[prost(int64, tag = "10")]
+    pub closed_min_msat: i64,
+    /// The same, at most.
+    #[prost(int64, tag = "11")]
+    pub closed_max_msat: i64,
+    /// What closed channels will give to the wallet before fees, satoshi.
+    #[prost(uint64, tag = "12")]
+    pub settling_sat: u64,
+    /// What is being swept into the wallet before fees, satoshi.
+    #[prost(uint64, tag = "13")]
+    pub sweeping_sat: u64,
+    /// What unexpected payments gave to their recipients, millisatoshi, as far as the node knows their amounts.
+    #[prost(uint64, tag = "14")]
+    pub unexpected_sent_msat: u64,
 }
 /// Asks for a fresh address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -707,6 +760,36 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Compares what the node's channels hold for it with what the service's rows say they should.
+        ///
+        /// Looks again for some 4 s while they differ, because a claim takes a moment to reach its channel. Fails with NOT_SYNCED if there was
+        /// no moment without a new event, and with UNAVAILABLE while the node does not run.
+        pub async fn compare_funds(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareFundsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareFundsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.payment.v1.PaymentService/CompareFunds",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("ailayer.payment.v1.PaymentService", "CompareFunds"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes a fresh on-chain address of the node's wallet.
         pub async fn create_address(
             &mut self,
@@ -1080,6 +1163,17 @@ pub mod payment_service_server {
             tonic::Response<super::GetJournalResponse>,
             tonic::Status,
         >;
+        /// Compares what the node's channels hold for it with what the service's rows say they should.
+        ///
+        /// Looks again for some 4 s while they differ, because a claim takes a moment to reach its channel. Fails with NOT_SYNCED if there was
+        /// no moment without a new event, and with UNAVAILABLE while the node does not run.
+        async fn compare_funds(
+            &self,
+            request: tonic::Request<super::CompareFundsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareFundsResponse>,
+            tonic::Status,
+        >;
         /// Makes a fresh on-chain address of the node's wallet.
         async fn create_address(
             &self,
@@ -1403,6 +1497,51 @@ pub mod payment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetJournalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.payment.v1.PaymentService/CompareFunds" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareFundsSvc<T: PaymentService>(pub Arc<T>);
+                    impl<
+                        T: PaymentService,
+                    > tonic::server::UnaryService<super::CompareFundsRequest>
+                    for CompareFundsSvc<T> {
+                        type Response = super::CompareFundsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareFundsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PaymentService>::compare_funds(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareFundsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

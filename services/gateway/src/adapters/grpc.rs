@@ -1,7 +1,7 @@
 //! The ports over gRPC.
 
 use ailayer_client::audit::{Appended, EntryProof, Log};
-use ailayer_client::payment::{HoldInvoice, Journal, Node};
+use ailayer_client::payment::{Funds, HoldInvoice, Journal, Node};
 use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model, Tokenized};
 use ailayer_client::{AuditClient, CallError, PaymentClient, ServingClient};
 use ailayer_primitives::{AmountMsat, Digest, JobId};
@@ -42,6 +42,10 @@ impl Payments for PaymentClient {
 
     async fn journal(&self) -> Result<Journal, CallError> {
         self.journal().await
+    }
+
+    async fn compare_funds(&self) -> Result<Funds, CallError> {
+        self.compare_funds().await
     }
 
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {

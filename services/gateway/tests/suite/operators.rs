@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ailayer_client::payment::Funds;
 use ailayer_gateway::domain::job::State;
 use ailayer_platform::error::{ErrorReason, violated_field};
 use ailayer_primitives::JobId;
@@ -267,6 +268,22 @@ async fn the_books_agree_with_the_journal_to_the_millisatoshi() {
     customer.fund(&world, 11).await;
     let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
     assert_eq!(report.residue_msat, 11);
+}
+
+/// The ledger may agree with the journal, and the node with neither.
+#[tokio::test]
+async fn what_the_nodes_channels_lack_is_said_beside_what_the_ledger_lacks() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let funds =
+        Funds { residue_msat: -1_000, node_max_msat: 4_000, expected_min_msat: 5_000, ..Funds::default() };
+    world.payments.set(|mood| mood.funds = Funds { unknown_channels: 1, ..funds });
+    let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
+    let node = report.node.unwrap();
+    assert_eq!((report.residue_msat, node.residue_msat), (0, -1_000));
+    assert_eq!((node.held_max_msat, node.expected_min_msat), (4_000, 5_000));
+    let findings: Vec<_> = report.findings.into_iter().map(|it| (it.name, it.amount)).collect();
+    assert_eq!(findings, [("channels_without_a_row".to_owned(), 1)]);
 }
 
 /// The journal keeps them for ever, and reconciling must come to an end.

@@ -26,11 +26,13 @@ use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
 use crate::domain::channel::{Channel, ChannelOrder, UserChannelId};
+use crate::domain::funds::NodeFunds;
 use crate::ports::{
     IssuedInvoice, LightningNode, NodeBalances, NodeError, NodeEvent, NodeRecord, NodeStatus, SendError, Tip,
 };
 
 mod convert;
+mod funds;
 mod log;
 mod turns;
 
@@ -207,6 +209,12 @@ impl LightningNode for LdkNode {
         })
     }
 
+    async fn funds(&self) -> Result<NodeFunds, NodeError> {
+        let read = self.call(|node| Ok((node.list_channels(), node.list_balances()))).await;
+        let (channels, balances) = read.map_err(convert::error)?;
+        funds::read(&channels, &balances).map_err(|error| NodeError::Failed(error.into()))
+    }
+
     async fn new_address(&self) -> Result<String, NodeError> {
         let address = self.call(|node| node.onchain_payment().new_address()).await;
         address.map(|address| address.to_string()).map_err(convert::error)
@@ -286,6 +294,14 @@ impl LightningNode for LdkNode {
             PaymentStatus::Succeeded => NodeRecord::Succeeded,
             PaymentStatus::Failed => NodeRecord::Failed,
         }))
+    }
+
+    async fn amount_sent(&self, payment_hash: PaymentHash) -> Result<Option<AmountMsat>, NodeError> {
+        let id = PaymentId(*payment_hash.0.as_bytes());
+        let details = self.call_about(payment_hash, move |node| Ok(node.payment(&id)));
+        let details = details.await.map_err(convert::error)?;
+        let amount = details.and_then(|details| details.amount_msat).map(AmountMsat::try_new);
+        amount.transpose().map_err(|error| NodeError::Failed(error.into()))
     }
 
     async fn next_event(&self) -> NodeEvent {

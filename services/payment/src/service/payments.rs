@@ -213,7 +213,8 @@ impl Payments {
     ) -> Result<(), ServiceError> {
         tracing::error!(payment_hash = %hash, fee_msat = fee.msat(), note, "unexpected payment has left the node");
         telemetry::contradiction("unexpected_payment");
-        table::record_unexpected(&self.rows, hash, &preimage, fee, note, clock::now_ms()).await?;
+        let amount = self.node.amount_sent(hash).await?;
+        table::record_unexpected(&self.rows, hash, &preimage, amount, fee, note, clock::now_ms()).await?;
         Ok(())
     }
 

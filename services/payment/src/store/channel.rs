@@ -199,7 +199,7 @@ fn read_closed(found: &PgRow) -> Result<Channel, StoreError> {
     })
 }
 
-fn user_channel_id(found: &PgRow) -> Result<Option<UserChannelId>, StoreError> {
+pub(super) fn user_channel_id(found: &PgRow) -> Result<Option<UserChannelId>, StoreError> {
     let bytes = row::opt_bytes::<16>(found, "user_channel_id")?;
     Ok(bytes.map(|bytes| UserChannelId(u128::from_be_bytes(bytes))))
 }

@@ -4,6 +4,7 @@ use ailayer_store::StoreError;
 use sqlx::Row as _;
 
 use super::{Rows, corrupt};
+use crate::domain::funds::Range;
 
 /// The sums, as of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,29 @@ pub struct Journal {
     pub fees_msat: u64,
     /// Payments that left although no row says so.
     pub unexpected_payments: u64,
+    /// What their recipients got, as far as the node said, millisatoshi.
+    pub unexpected_sent_msat: u64,
+    /// What forwarding others' payments earned, millisatoshi.
+    pub forwarding_earned_msat: u64,
+    /// What the node was told to take and has not said to have taken, millisatoshi.
+    pub claim_requested_msat: u64,
+    /// What the channels held before their first payments, and where the comparison began, millisatoshi.
+    pub opened_msat: i64,
+    /// What closed channels held when they closed, millisatoshi.
+    pub closed_msat: Range,
+}
+
+impl Journal {
+    /// What the node's open channels should hold for it, millisatoshi.
+    pub fn expected_in_channels(&self) -> Range {
+        let came = i128::from(self.opened_msat)
+            + i128::from(self.claimed_msat)
+            + i128::from(self.unexpected_received_msat)
+            + i128::from(self.forwarding_earned_msat);
+        let left =
+            i128::from(self.sent_msat) + i128::from(self.unexpected_sent_msat) + i128::from(self.fees_msat);
+        Range::exactly(came - left).minus(self.closed_msat)
+    }
 }
 
 /// Reads the sums. One statement, so one snapshot: rows move in the transactions that append their events.
@@ -31,7 +55,14 @@ pub async fn read(rows: &Rows) -> Result<Journal, StoreError> {
             (select coalesce(sum(amount_msat), 0)::bigint from outgoing_payment where state = 'SUCCEEDED'),
             (select coalesce(sum(fee_msat), 0)::bigint from outgoing_payment where state = 'SUCCEEDED')
                 + (select coalesce(sum(fee_msat), 0)::bigint from unexpected_payment),
-            (select count(*) from unexpected_payment)",
+            (select count(*) from unexpected_payment),
+            (select coalesce(sum(amount_msat), 0)::bigint from unexpected_payment),
+            (select earned_msat from forwarding),
+            (select coalesce(sum(accepted_amount_msat), 0)::bigint from hold_invoice where state = 'CLAIM_REQUESTED'),
+            (select coalesce(sum(opened_msat), 0)::bigint from channel_funds)
+                + coalesce((select msat from funds_baseline), 0),
+            (select coalesce(sum(closed_min_msat), 0)::bigint from channel_funds),
+            (select coalesce(sum(closed_max_msat), 0)::bigint from channel_funds)",
     )
     .fetch_one(rows.pool())
     .await?;
@@ -45,5 +76,10 @@ pub async fn read(rows: &Rows) -> Result<Journal, StoreError> {
         sent_msat: sum(3)?,
         fees_msat: sum(4)?,
         unexpected_payments: sum(5)?,
+        unexpected_sent_msat: sum(6)?,
+        forwarding_earned_msat: sum(7)?,
+        claim_requested_msat: sum(8)?,
+        opened_msat: row.try_get(9)?,
+        closed_msat: Range { min: row.try_get::<i64, _>(10)?.into(), max: row.try_get::<i64, _>(11)?.into() },
     })
 }

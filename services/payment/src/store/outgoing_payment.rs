@@ -142,17 +142,19 @@ pub async fn record_unexpected(
     rows: &Rows,
     hash: PaymentHash,
     preimage: &[u8; 32],
+    amount: Option<AmountMsat>,
     fee: AmountMsat,
     note: &str,
     now: UnixMs,
 ) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
     sqlx::query(
-        "insert into unexpected_payment (payment_hash, preimage, fee_msat, note, recorded_unix_ms) \
-         values ($1, $2, $3, $4, $5) on conflict do nothing",
+        "insert into unexpected_payment (payment_hash, preimage, amount_msat, fee_msat, note, recorded_unix_ms) \
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
     )
     .bind(hash.0.as_bytes().as_slice())
     .bind(preimage.as_slice())
+    .bind(amount.map(AmountMsat::to_i64))
     .bind(fee.to_i64())
     .bind(note)
     .bind(row::time(now.0))

@@ -39,6 +39,18 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> 
             // It comes again; every handler is idempotent.
             tracing::warn!(%error, "node event not dropped, it will come again");
             pause(&shutdown).await;
+            continue;
+        }
+        let was_forwarded = matches!(event, NodeEvent::PaymentForwarded { .. });
+        while let Err(error) = app.funds.on_dropped(was_forwarded).await {
+            if error.is_fatal() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "that an event was dropped is not written down, trying again");
+            pause(&shutdown).await;
+            if shutdown.is_cancelled() {
+                return Ok(());
+            }
         }
     }
 }
@@ -65,8 +77,11 @@ async fn handle(app: &App, event: &NodeEvent) -> Result<(), ServiceError> {
         NodeEvent::PaymentFailed { payment_hash, reason } => {
             app.payments.on_failed(*payment_hash, reason).await
         }
+        NodeEvent::PaymentForwarded { fee, fingerprint } => app.funds.on_forwarded(*fee, *fingerprint).await,
+        NodeEvent::ChannelPending { user_channel_id } => app.funds.on_pending(*user_channel_id).await,
         NodeEvent::ChannelReady { user_channel_id } => app.channels.on_ready(*user_channel_id).await,
         NodeEvent::ChannelClosed { user_channel_id, reason } => {
+            app.funds.on_closed(*user_channel_id).await?;
             app.channels.on_closed(*user_channel_id, reason).await
         }
         NodeEvent::Other(what) => {

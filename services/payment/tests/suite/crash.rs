@@ -150,6 +150,16 @@ impl World {
         open
     }
 
+    /// Waits until the channels hold what the rows say, closed ones counted with what they held.
+    async fn books_agree(&self, point: &str) {
+        until(&format!("books that agree behind {point}"), async || {
+            let compared = self.client.compare_funds().await.map_err(|error| error.to_string())?;
+            let agree = compared.residue_msat == 0 && compared.unknown_channels == 0;
+            if agree { Ok(()) } else { Err(format!("{compared:?}")) }
+        })
+        .await;
+    }
+
     /// What the log says of one hold invoice.
     async fn states_in_log(&self, id: Uuid) -> Vec<State> {
         let mut events = self.client.watch_events(0).await.unwrap();
@@ -180,13 +190,17 @@ fn killed_behind_every_write_the_money_is_where_it_should_be() {
         let world = Arc::new(World::make().await);
         for point in ["payment.p2.intent", "payment.p2.open"] {
             killed_while_creating(&world, point).await;
+            world.books_agree(point).await;
         }
         killed_when_accepting(&world).await;
+        world.books_agree("payment.p3.accepted").await;
         for point in ["payment.p9.claim_requested", "payment.p9.after_claim_call", "payment.p10.claimed"] {
             killed_while_claiming(&world, point).await;
+            world.books_agree(point).await;
         }
         for point in ["payment.r2.release_requested", "payment.r2.after_fail_call", "payment.r3.released"] {
             killed_while_releasing(&world, point).await;
+            world.books_agree(point).await;
         }
         world.process.stop().await.unwrap();
     });

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use ailayer_payment::domain::channel::{Channel, ChannelOrder, UserChannelId};
+use ailayer_payment::domain::funds::NodeFunds;
 use ailayer_payment::ports::{
     IssuedInvoice, LightningNode, NodeBalances, NodeError, NodeEvent, NodeRecord, NodeStatus, SendError, Tip,
 };
@@ -70,6 +71,8 @@ struct State {
     asked: u32,
     made: u32,
     channels: Vec<Channel>,
+    funds: NodeFunds,
+    amount_sent: Option<AmountMsat>,
     events: VecDeque<NodeEvent>,
 }
 
@@ -95,6 +98,16 @@ impl FakeNode {
 
     pub fn set(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.state().faults);
+    }
+
+    /// What the node says about its channels from now on.
+    pub fn hold(&self, funds: NodeFunds) {
+        self.state().funds = funds;
+    }
+
+    /// What the node's list says that recipients got.
+    pub fn say_sent(&self, amount: Option<AmountMsat>) {
+        self.state().amount_sent = amount;
     }
 
     pub fn emit(&self, event: NodeEvent) {
@@ -224,6 +237,14 @@ impl LightningNode for FakeNode {
 
     async fn balances(&self) -> Result<NodeBalances, NodeError> {
         Ok(NodeBalances::default())
+    }
+
+    async fn funds(&self) -> Result<NodeFunds, NodeError> {
+        Ok(self.state().funds.clone())
+    }
+
+    async fn amount_sent(&self, _: PaymentHash) -> Result<Option<AmountMsat>, NodeError> {
+        Ok(self.state().amount_sent)
     }
 
     async fn new_address(&self) -> Result<String, NodeError> {

@@ -17,6 +17,7 @@ mod create;
 mod deadline;
 mod events;
 mod fake_node;
+mod funds;
 mod hold_faults;
 mod nodes;
 mod payout_faults;

@@ -112,13 +112,18 @@ pub async fn open_channel(
         payer.wait_funding(Duration::from_secs(3)).await.map_err(|error| error.to_string())
     })
     .await;
-    until("the funding transaction in the mempool", async || {
+    wait_mempool(bitcoind).await;
+    bitcoind.mine(6).await.unwrap();
+    payer.wait_channel_usable(PRICE_MSAT, PATIENCE).await.unwrap();
+}
+
+/// Waits until a transaction waits for a block.
+pub async fn wait_mempool(bitcoind: &Bitcoind) {
+    until("a transaction in the mempool", async || {
         let mempool = bitcoind.call("getrawmempool", Default::default()).await.unwrap();
         if mempool.as_array().is_some_and(|all| !all.is_empty()) { Ok(()) } else { Err(mempool.to_string()) }
     })
     .await;
-    bitcoind.mine(6).await.unwrap();
-    payer.wait_channel_usable(PRICE_MSAT, PATIENCE).await.unwrap();
 }
 
 pub async fn pay(payer: &Payer, bolt11: &str) -> PaymentHash {

@@ -1,6 +1,6 @@
 //! After everything else: the books of one service against those of another, and against the nodes.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::stage::{PATIENCE, Stage, wait};
 
@@ -45,6 +45,12 @@ pub async fn they_agree_with_each_other_and_with_the_nodes(stage: &Stage) -> any
     ensure!(
         report.residue_msat == 0 && report.findings.is_empty() && report.ledger_lightning_msat == earned,
         "the books do not agree: {report:?}"
+    );
+    let node = report.node.context("the node was not looked at")?;
+    ensure!(node.residue_msat == 0, "the node's channels do not hold what the rows say: {node:?}");
+    ensure!(
+        node.held_min_msat == node.held_max_msat && node.held_max_msat >= earned,
+        "with nothing in flight the channels hold one amount, and all that was earned: {node:?}"
     );
     let unexpected = stage.count("select count(*) from payment.unexpected_receipt").await?;
     ensure!(unexpected == 0, "{unexpected} receipts that no row authorised");

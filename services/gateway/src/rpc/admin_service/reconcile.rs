@@ -15,7 +15,7 @@ pub(super) async fn reconcile(
     _request: pb::ReconcileRequest,
 ) -> Answer<pb::ReconcileResponse> {
     let report = compare(gateway.jobs.store(), &gateway.payments).await?;
-    tracing::info!(operator, residue_msat = %report.residue_msat, "books compared");
+    tracing::info!(operator, residue_msat = %report.residue_msat, node_residue_msat = report.funds.residue_msat, "books compared");
     Ok(to_proto(&report))
 }
 
@@ -65,6 +65,7 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         ("reserved_without_a_job", report.ties.reserved_without_a_job),
         ("ended_without_posting", report.ties.ended_without_posting),
         ("payments_without_a_row", i64::try_from(unexplained).unwrap_or(i64::MAX)),
+        ("channels_without_a_row", i64::try_from(report.funds.unknown_channels).unwrap_or(i64::MAX)),
     ];
     let finding = |(name, amount): (&str, i64)| pb::Finding { name: name.to_owned(), amount };
     pb::ReconcileResponse {
@@ -75,5 +76,16 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         explained: report.explained.iter().copied().map(finding).collect(),
         residue_msat: i64::try_from(report.residue_msat).unwrap_or(i64::MAX),
         explained_payments: report.explained_payments,
+        node: Some(pb::NodeFunds {
+            expected_min_msat: report.funds.expected_min_msat,
+            expected_max_msat: report.funds.expected_max_msat,
+            held_min_msat: report.funds.node_min_msat,
+            held_max_msat: report.funds.node_max_msat,
+            residue_msat: report.funds.residue_msat,
+            closed_max_msat: report.funds.closed_max_msat,
+            settling_sat: report.funds.settling_sat,
+            sweeping_sat: report.funds.sweeping_sat,
+            forwarding_earned_msat: report.funds.forwarding_earned_msat,
+        }),
     }
 }

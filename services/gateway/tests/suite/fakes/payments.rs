@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ailayer_client::payment::{
-    EventKind, HoldInvoice, HoldInvoiceState as State, Journal, Node, PaymentEvent, UnexpectedReceipt,
+    EventKind, Funds, HoldInvoice, HoldInvoiceState as State, Journal, Node, PaymentEvent, UnexpectedReceipt,
 };
 use ailayer_client::{CallError, ErrorReason};
 use ailayer_gateway::domain::release::ReleaseReason;
@@ -51,6 +51,8 @@ pub struct Mood {
     pub no_seal_keys: bool,
     /// Payments that left although no row says so.
     pub unexpected_payments: u64,
+    /// What the node's channels hold beside the rows.
+    pub funds: Funds,
 }
 
 impl Default for Mood {
@@ -66,6 +68,7 @@ impl Default for Mood {
             accepted_holds: 0,
             no_seal_keys: false,
             unexpected_payments: 0,
+            funds: Funds::default(),
         }
     }
 }
@@ -381,6 +384,12 @@ impl Payments for FakePayments {
             unexpected_payments: inner.mood.unexpected_payments,
             ..Journal::default()
         })
+    }
+
+    async fn compare_funds(&self) -> Result<Funds, CallError> {
+        let inner = self.lock();
+        up(&inner)?;
+        Ok(inner.mood.funds)
     }
 
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {

@@ -2,6 +2,7 @@
 
 use ailayer_primitives::{AmountMsat, AmountSat, Digest, PaymentHash};
 use ldk_node::lightning::events::PaymentFailureReason;
+use ldk_node::lightning::util::ser::Writeable as _;
 use ldk_node::lightning_types::payment::PaymentHash as LdkHash;
 use ldk_node::{ChannelDetails, Event, NodeError as LdkError};
 
@@ -78,6 +79,13 @@ pub(super) fn event(event: Event) -> NodeEvent {
         },
         Event::PaymentFailed { payment_hash: Some(payment_hash), reason, .. } => {
             NodeEvent::PaymentFailed { payment_hash: hash(payment_hash), reason: failure(reason).to_owned() }
+        }
+        Event::PaymentForwarded { total_fee_earned_msat, .. } => NodeEvent::PaymentForwarded {
+            fee: amount(total_fee_earned_msat.unwrap_or(0)),
+            fingerprint: Digest::sha256(&event.encode()),
+        },
+        Event::ChannelPending { user_channel_id, .. } => {
+            NodeEvent::ChannelPending { user_channel_id: UserChannelId(user_channel_id.0) }
         }
         Event::ChannelReady { user_channel_id, .. } => {
             NodeEvent::ChannelReady { user_channel_id: UserChannelId(user_channel_id.0) }

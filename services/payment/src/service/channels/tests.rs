@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::funds::NodeFunds;
 use crate::ports::{IssuedInvoice, NodeBalances, NodeEvent, NodeRecord, NodeStatus, SendError};
 
 /// A node that begins to open at once and takes its time to answer.
@@ -40,6 +41,12 @@ impl LightningNode for SlowNode {
         panic!("not asked here")
     }
     async fn balances(&self) -> Result<NodeBalances, NodeError> {
+        panic!("not asked here")
+    }
+    async fn funds(&self) -> Result<NodeFunds, NodeError> {
+        panic!("not asked here")
+    }
+    async fn amount_sent(&self, _: PaymentHash) -> Result<Option<AmountMsat>, NodeError> {
         panic!("not asked here")
     }
     async fn new_address(&self) -> Result<String, NodeError> {

@@ -1,0 +1,209 @@
+//! What the node's channels hold for us, read to the millisatoshi, and what they should hold.
+//!
+//! ```text
+//! expected = baseline + opened with + taken + earned by forwarding - sent - fees - held at their closes
+//! node     = the sum over open channels of what is ours, or will be whatever the peer does
+//! ```
+//!
+//! Each side is a [`Range`]: where money is in motion, or a close left only whole satoshi to read, the truth lies between two
+//! bounds. The residue is what lies outside both; it is 0, or a person has to look.
+
+use std::collections::BTreeMap;
+
+use ailayer_primitives::{AmountMsat, AmountSat};
+
+use super::channel::UserChannelId;
+
+/// Both anchor outputs of a commitment (BOLT 3), which the channel's opener pays, millisatoshi.
+const ANCHORS_MSAT: i128 = 660_000;
+/// An output below it is left out of a commitment (BOLT 3, the dust limit of a segwit output), so that its amount cannot be read there;
+/// millisatoshi.
+const DUST_MSAT: i128 = 354_000;
+/// What rounding to whole satoshi can hide.
+const ROUNDING_MSAT: i128 = 999;
+
+/// The protocol's id of a channel; changes once, when it is funded.
+pub type ChannelId = [u8; 32];
+
+/// Between two amounts, millisatoshi, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Range {
+    /// At least.
+    pub min: i128,
+    /// At most.
+    pub max: i128,
+}
+
+impl Range {
+    /// One amount.
+    pub const fn exactly(msat: i128) -> Self {
+        Self { min: msat, max: msat }
+    }
+
+    /// The sum.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
+    }
+
+    /// The difference.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { min: self.min.saturating_sub(other.max), max: self.max.saturating_sub(other.min) }
+    }
+
+    /// How far this lies above `other`; negative if below, 0 if they touch.
+    pub const fn beyond(self, other: Self) -> i128 {
+        if self.min > other.max {
+            self.min.saturating_sub(other.max)
+        } else if self.max < other.min {
+            self.max.saturating_sub(other.min)
+        } else {
+            0
+        }
+    }
+}
+
+/// A channel that is not closed, as the node's channel manager has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenChannel {
+    /// The local id.
+    pub user_channel_id: UserChannelId,
+    /// The protocol's id.
+    pub channel_id: ChannelId,
+    /// True once its funding transaction is known.
+    pub funded: bool,
+    /// True if this node opened it, and pays its commitment's fee and anchors.
+    pub outbound: bool,
+    /// Its size.
+    pub amount: AmountSat,
+    /// What is ours, less what is on its way out, our reserve and, if we opened it, the anchors; never below 0.
+    pub outbound_capacity: AmountMsat,
+    /// What is the peer's, less what is on its way in, the peer's reserve and, if it opened it, the anchors; never below 0.
+    pub inbound_capacity: AmountMsat,
+    /// What we must keep.
+    pub own_reserve: AmountSat,
+    /// What the peer must keep.
+    pub peer_reserve: AmountSat,
+}
+
+/// Our commitment transaction of a channel whose funding output is not spent in a block yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Commitment {
+    /// Our output, and the whole satoshi of arriving payments whose preimage is known.
+    pub to_self: AmountSat,
+    /// What goes to miners if this node opened the channel: the fee, and what is too small for an output.
+    pub fee: AmountSat,
+    /// What of arriving payments with a known preimage is not in `to_self`.
+    pub claiming: AmountMsat,
+    /// Arriving payments whose preimage is not known.
+    pub arriving: AmountMsat,
+    /// Payments on their way out.
+    pub leaving: AmountMsat,
+}
+
+impl Commitment {
+    /// Nothing is on its way in or out.
+    pub fn is_quiet(&self) -> bool {
+        [self.claiming, self.arriving, self.leaving] == [AmountMsat::ZERO; 3]
+    }
+}
+
+/// Everything the node says about its channels at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeFunds {
+    /// The channels that are not closed.
+    pub open: Vec<OpenChannel>,
+    /// The commitments of channels whose funding output is not spent yet, those of channels that are just closing included.
+    pub commitments: BTreeMap<ChannelId, Commitment>,
+    /// What closed channels will give to the wallet, by channel.
+    pub settling: BTreeMap<ChannelId, AmountSat>,
+    /// What is being swept into the wallet.
+    pub sweeping: AmountSat,
+}
+
+/// What a channel was seen to hold with nothing in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// What was ours.
+    pub held: AmountMsat,
+    /// What our output of the commitment was.
+    pub to_self: AmountSat,
+}
+
+fn msat(amount: AmountMsat) -> i128 {
+    i128::from(amount.msat())
+}
+
+fn sat(amount: AmountSat) -> i128 {
+    msat(amount.to_msat())
+}
+
+/// What a channel holds for us: our balance, what we are about to take from it, and at least without, at most with what is on
+/// its way out.
+pub fn held(channel: &OpenChannel, commitment: &Commitment) -> Range {
+    let leaving = msat(commitment.leaving);
+    let max = if channel.inbound_capacity > AmountMsat::ZERO {
+        held_beside_peer(channel, commitment)
+    } else {
+        // The peer is at its reserve: the bound hides what is the peer's, so ours is read from our own side. What is being claimed
+        // is not in it. Nothing tells a channel without anchors then: one whose peer cannot do anchors is taken for one with them
+        // until the peer has more.
+        let own =
+            msat(channel.outbound_capacity) + sat(channel.own_reserve) + leaving + msat(commitment.claiming);
+        let with_anchors = own + ANCHORS_MSAT;
+        if channel.outbound && with_anchors <= sat(channel.amount) { with_anchors } else { own }
+    };
+    Range { min: max - leaving, max }
+}
+
+/// All that is not the peer's. Exact as long as the peer is above its reserve.
+fn held_beside_peer(channel: &OpenChannel, commitment: &Commitment) -> i128 {
+    let rest = sat(channel.amount)
+        - msat(channel.inbound_capacity)
+        - sat(channel.peer_reserve)
+        - msat(commitment.arriving);
+    if channel.outbound {
+        return rest;
+    }
+    // The peer pays the anchors, if the channel has any. It has none if we then held less than what can be seen of it.
+    let without = rest - ANCHORS_MSAT;
+    let seen = if channel.outbound_capacity > AmountMsat::ZERO {
+        msat(channel.outbound_capacity) + sat(channel.own_reserve) + msat(commitment.leaving)
+    } else {
+        sat(commitment.to_self)
+    };
+    if without >= seen { without } else { rest }
+}
+
+/// What a channel held for us when it closed.
+///
+/// `settling` is what the node expects from its closing transaction, if that is in a block already and the commitment gone. Exact to
+/// the satoshi if the channel did not change since it was last `seen` quiet; else our output may have been too small to be there.
+pub fn held_at_close(
+    amount: AmountSat,
+    outbound: bool,
+    seen: Option<Seen>,
+    commitment: Option<&Commitment>,
+    settling: AmountSat,
+) -> Range {
+    let to_self = commitment.map_or(settling, |commitment| commitment.to_self);
+    let quiet = commitment.is_none_or(Commitment::is_quiet);
+    if let Some(seen) = seen.filter(|seen| quiet && seen.to_self == to_self) {
+        let min = msat(seen.held) - msat(seen.held) % 1000;
+        return Range { min, max: min + ROUNDING_MSAT };
+    }
+    let min = sat(to_self) + commitment.map_or(0, |commitment| msat(commitment.claiming));
+    let in_flight = commitment.map_or(0, |commitment| msat(commitment.arriving) + msat(commitment.leaving));
+    let cost = match (outbound, commitment, seen) {
+        (false, _, _) => 0,
+        (true, Some(commitment), _) => sat(commitment.fee) + ANCHORS_MSAT,
+        // The fee is not known any more; it was like this, and half of the channel's changes double it at most.
+        (true, None, Some(seen)) => 2 * (msat(seen.held) - sat(seen.to_self)).max(0),
+        (true, None, None) => sat(amount),
+    };
+    Range { min, max: (min + DUST_MSAT + in_flight + cost).min(sat(amount)).max(min) }
+}
+
+#[cfg(test)]
+mod tests;

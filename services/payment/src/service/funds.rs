@@ -1,0 +1,223 @@
+//! Whether the node's channels hold what the rows say.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ailayer_platform::clock;
+use ailayer_primitives::{AmountMsat, AmountSat, Digest};
+
+use crate::domain::channel::UserChannelId;
+use crate::domain::funds::{Commitment, NodeFunds, OpenChannel, Range, Seen, held, held_at_close};
+use crate::error::ServiceError;
+use crate::ports::{LightningNode, NodeError};
+use crate::store::Rows;
+use crate::store::funds as table;
+use crate::store::journal::{self, Journal};
+
+/// How often rows and node are read until they agree: a claim takes a moment to reach the channel.
+const TRIES: u32 = 40;
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The money in one node's channels.
+pub struct Funds {
+    rows: Rows,
+    node: Arc<dyn LightningNode>,
+    /// Until this process has seen the node drop an event, the first one may have been counted by a process that died.
+    has_dropped: AtomicBool,
+}
+
+/// What was compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// The rows' sums.
+    pub journal: Journal,
+    /// What the open channels should hold for us.
+    pub expected: Range,
+    /// What they hold.
+    pub node: Range,
+    /// What the node has more than expected, whatever is in motion, millisatoshi. Not 0: a person has to look.
+    pub residue_msat: i128,
+    /// Funded channels of which the rows know nothing. What they hold is not in `node`.
+    pub unknown_channels: u64,
+    /// What closed channels will give to the wallet, before fees.
+    pub settling: AmountSat,
+    /// What is being swept into the wallet, before fees.
+    pub sweeping: AmountSat,
+}
+
+impl Comparison {
+    /// Nothing is left to be explained.
+    pub const fn agrees(&self) -> bool {
+        self.residue_msat == 0 && self.unknown_channels == 0
+    }
+}
+
+/// A look at rows and node that belong together.
+struct Look {
+    comparison: Comparison,
+    /// What the channels hold in which nothing is in flight.
+    quiet: Vec<(OpenChannel, Seen)>,
+    /// Nothing at all is in flight.
+    all_quiet: bool,
+}
+
+impl Funds {
+    /// The funds of one node, and the rows about them.
+    pub fn new(rows: Rows, node: Arc<dyn LightningNode>) -> Self {
+        Self { rows, node, has_dropped: AtomicBool::new(false) }
+    }
+
+    /// The node reports a channel whose funding is agreed upon: nothing was paid through it yet. `Ok` means that what it holds is
+    /// durable here.
+    pub async fn on_pending(&self, id: UserChannelId) -> Result<(), ServiceError> {
+        let funds = self.node.funds().await?;
+        // Gone again: its close says so, and nothing was ever in it.
+        let Some(channel) = funds.open.iter().find(|channel| channel.user_channel_id == id) else {
+            return Ok(());
+        };
+        let held = held(channel, &commitment_of(&funds, channel)).max;
+        table::record_opened(&self.rows, channel, amount(held)?, clock::now_ms()).await?;
+        Ok(())
+    }
+
+    /// The node reports a closed channel. `Ok` means that what it held is durable here.
+    pub async fn on_closed(&self, id: UserChannelId) -> Result<(), ServiceError> {
+        let Some(known) = table::find(&self.rows, id).await? else { return Ok(()) };
+        if known.closed {
+            return Ok(());
+        }
+        let (channel_id, size) = known.channel;
+        let held = if known.was_ready {
+            let funds = self.node.funds().await?;
+            let settling = funds.settling.get(&channel_id).copied().unwrap_or(AmountSat::ZERO);
+            held_at_close(size, known.outbound, known.seen, funds.commitments.get(&channel_id), settling)
+        } else {
+            Range::exactly(i128::from(known.opened.msat()))
+        };
+        tracing::warn!(user_channel_id = %id.0, at_least_msat = %held.min, at_most_msat = %held.max, "held at its close");
+        table::record_closed(&self.rows, id, held, clock::now_ms()).await?;
+        Ok(())
+    }
+
+    /// The node has forwarded a payment of others. `Ok` means that what it earned is durable here.
+    pub async fn on_forwarded(&self, fee: AmountMsat, fingerprint: Digest) -> Result<(), ServiceError> {
+        let again = !self.has_dropped.load(Ordering::Acquire);
+        table::record_forwarded(&self.rows, fee, fingerprint, again).await?;
+        Ok(())
+    }
+
+    /// The node has dropped an event that was handled.
+    pub async fn on_dropped(&self, was_forwarded: bool) -> Result<(), ServiceError> {
+        let first = !self.has_dropped.swap(true, Ordering::AcqRel);
+        if first || was_forwarded {
+            table::forget_forwarded(&self.rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Compares rows and node, again and again for some 4 s while they differ: what is in motion settles.
+    ///
+    /// # Errors
+    /// `NeverQuiet` if there was no moment at which the rows stood still and no event waited.
+    pub async fn compare(&self) -> Result<Comparison, ServiceError> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            match self.look().await? {
+                Some(look) if look.comparison.agrees() => return Ok(look.comparison),
+                Some(look) => last = Some(look.comparison),
+                None => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        last.ok_or(ServiceError::NeverQuiet)
+    }
+
+    /// Looks once: begins the comparison if it has not begun, and remembers what quiet channels hold. `None` while the rows move,
+    /// an event waits, or the comparison cannot begin yet.
+    pub async fn observe(&self) -> Result<Option<Comparison>, ServiceError> {
+        if !table::has_baseline(&self.rows).await? {
+            self.begin().await?;
+            return Ok(None);
+        }
+        let Some(look) = self.look().await? else { return Ok(None) };
+        let seen: Vec<_> =
+            look.quiet.iter().map(|(channel, seen)| (channel.user_channel_id, *seen)).collect();
+        table::record_seen(&self.rows, &seen).await?;
+        Ok(Some(look.comparison))
+    }
+
+    /// The books begin as they are found: with 0 where nothing was before.
+    async fn begin(&self) -> Result<(), ServiceError> {
+        let Some(look) = self.look().await?.filter(|look| look.all_quiet) else { return Ok(()) };
+        let known = table::open_channels(&self.rows).await?;
+        // What the channels that are taken in hold is what they opened with, from now on; the baseline explains the others.
+        let unknown = look.quiet.iter().filter(|(channel, _)| !known.contains(&channel.user_channel_id));
+        let taken_in: Vec<_> = unknown.map(|(channel, seen)| (*channel, seen.held)).collect();
+        let baseline = look.comparison.node.max - look.comparison.expected.max;
+        let baseline =
+            i64::try_from(baseline).map_err(|_| NodeError::Failed("an impossible balance".into()))?;
+        tracing::info!(
+            baseline_msat = baseline,
+            channels = taken_in.len(),
+            "books of the node's channels begin"
+        );
+        table::begin(&self.rows, &taken_in, baseline, clock::now_ms()).await?;
+        Ok(())
+    }
+
+    async fn look(&self) -> Result<Option<Look>, ServiceError> {
+        let journal = journal::read(&self.rows).await?;
+        let known = table::open_channels(&self.rows).await?;
+        let funds = self.node.funds().await?;
+        if self.node.has_event() || journal::read(&self.rows).await? != journal {
+            return Ok(None);
+        }
+        let (mut node, mut unknown_channels, mut all_quiet) = (Range::default(), 0_u64, true);
+        let mut quiet = Vec::new();
+        for channel in funds.open.iter().filter(|channel| channel.funded) {
+            let commitment = commitment_of(&funds, channel);
+            let held = held(channel, &commitment);
+            if known.contains(&channel.user_channel_id) {
+                node = node.plus(held);
+            } else {
+                unknown_channels += 1;
+            }
+            if commitment.is_quiet() {
+                quiet.push((*channel, Seen { held: amount(held.max)?, to_self: commitment.to_self }));
+            } else {
+                all_quiet = false;
+            }
+        }
+        // The node may have taken what it was told to take, and not have said so yet.
+        let claiming = i128::from(journal.claim_requested_msat);
+        node.min -= claiming;
+        let expected = journal.expected_in_channels();
+        let total = |sats: &BTreeMap<_, AmountSat>| {
+            sats.values().try_fold(AmountSat::ZERO, |sum, sat| sum.checked_add(*sat))
+        };
+        let settling = total(&funds.settling).map_err(|error| NodeError::Failed(error.into()))?;
+        let comparison = Comparison {
+            journal,
+            expected,
+            node,
+            residue_msat: node.beyond(expected),
+            unknown_channels,
+            settling,
+            sweeping: funds.sweeping,
+        };
+        Ok(Some(Look { comparison, quiet, all_quiet: all_quiet && claiming == 0 }))
+    }
+}
+
+/// A channel whose monitor says nothing has nothing in flight.
+fn commitment_of(funds: &NodeFunds, channel: &OpenChannel) -> Commitment {
+    funds.commitments.get(&channel.channel_id).copied().unwrap_or_default()
+}
+
+fn amount(msat: i128) -> Result<AmountMsat, NodeError> {
+    let msat = u64::try_from(msat.max(0)).map_err(|error| NodeError::Failed(error.into()))?;
+    AmountMsat::try_new(msat).map_err(|error| NodeError::Failed(error.into()))
+}

@@ -1,0 +1,47 @@
+//! Looks from time to time whether the node's channels hold what the rows say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ailayer_platform::tasks::Shutdown;
+
+use crate::app::App;
+use crate::error::ServiceError;
+use crate::telemetry;
+
+/// How often.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// How often until the comparison has begun.
+const SOON: Duration = Duration::from_secs(1);
+/// Looks in a row that must find the same residue before it is said: what is in motion settles between two.
+const LOOKS: u32 = 3;
+
+/// Runs until the stop. Ends with an error only when the rows cannot be trusted or written for good.
+pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> {
+    let (mut found, mut looks) = (0, 0_u32);
+    loop {
+        let pause = match app.funds.observe().await {
+            Ok(Some(comparison)) => {
+                looks = if comparison.residue_msat == found { looks.saturating_add(1) } else { 1 };
+                found = comparison.residue_msat;
+                if looks >= LOOKS || found == 0 {
+                    telemetry::funds_residue(found);
+                }
+                if looks == LOOKS && found != 0 {
+                    tracing::error!(residue_msat = %found, "the node's channels do not hold what the rows say");
+                }
+                INTERVAL
+            }
+            Ok(None) => SOON,
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the node's funds were not looked at");
+                INTERVAL
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
