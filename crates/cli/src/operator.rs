@@ -343,8 +343,11 @@ pub async fn suspense(args: SuspenseArgs, out: &Output) -> Result<(), Failure> {
 /// Compares the books; a difference is an error.
 pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure> {
     let client = client(&args.target)?;
-    if let Some((payments, note)) = args.explain_payments.zip(args.note) {
+    let note = args.note.unwrap_or_default();
+    if let Some(payments) = args.explain_payments {
         client.explain_payments(payments, note).await?;
+    } else if let Some(residue_msat) = args.accept_node_residue {
+        client.accept_node_residue(residue_msat, note).await?;
     }
     let report = client.reconcile().await?;
     let node = report

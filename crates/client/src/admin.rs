@@ -185,6 +185,12 @@ impl AdminClient {
         Ok(call!(self.reconcile(pb::ReconcileRequest {})))
     }
 
+    /// Accepts exactly this residue of the node's channels, for good.
+    pub async fn accept_node_residue(&self, residue_msat: i64, note: String) -> Result<(), CallError> {
+        let _ = call!(self.accept_node_residue(pb::AcceptNodeResidueRequest { residue_msat, note }));
+        Ok(())
+    }
+
     /// Says that the first so many payments without a row have been found out about; answers how many are explained.
     pub async fn explain_payments(&self, payments: u64, note: String) -> Result<u64, CallError> {
         Ok(call!(self.explain_payments(pb::ExplainPaymentsRequest { payments, note })).explained_payments)

@@ -63,6 +63,13 @@ impl PaymentClient {
         Ok(answer.map_err(refused(SERVICE))?.into_inner())
     }
 
+    /// Accepts exactly this residue of [`Self::compare_funds`], for good.
+    pub async fn accept_funds_residue(&self, residue_msat: i64, note: String) -> Result<(), CallError> {
+        let request = pb::AcceptFundsResidueRequest { residue_msat, note };
+        self.unary.clone().accept_funds_residue(request).await.map_err(refused(SERVICE))?;
+        Ok(())
+    }
+
     /// Makes a fresh on-chain address of the node's wallet.
     pub async fn create_address(&self) -> Result<String, CallError> {
         let answer = self.unary.clone().create_address(pb::CreateAddressRequest {}).await;

@@ -44,6 +44,8 @@ pub trait Payments: Send + Sync + 'static {
     async fn journal(&self) -> Result<Journal, CallError>;
     /// Compares what the node's channels hold with the payment service's rows.
     async fn compare_funds(&self) -> Result<Funds, CallError>;
+    /// Accepts exactly this residue of [`Self::compare_funds`], for good.
+    async fn accept_funds_residue(&self, residue_msat: i64, note: String) -> Result<(), CallError>;
     /// Follows the event log from after a cursor.
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError>;
 }

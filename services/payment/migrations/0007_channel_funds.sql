@@ -1,10 +1,12 @@
 -- What the node's channels hold must be what the rows say, to the millisatoshi: what each held for us when it opened, plus what
 -- came in, less what left, less what those held that are closed.
 
--- Where the comparison begins: 0 for a service that is new; else what makes the books agree when this table came.
-create table funds_baseline (
-    only_row         boolean primary key default true check (only_row),
+-- What nothing else explains. The first row begins the comparison: 0 for a service that is new, else what made the books agree when this
+-- table came. Later ones are residues that operators have accepted. Append-only.
+create table funds_correction (
+    id               bigint generated always as identity primary key,
     msat             bigint not null,
+    note             text   not null,
     recorded_unix_ms bigint not null
 );
 

@@ -88,7 +88,7 @@ pub struct App {
     /// Channels.
     pub channels: Channels,
     /// What they hold.
-    pub funds: Funds,
+    pub funds: Arc<Funds>,
     /// How often the guard looks.
     pub guard_interval: Duration,
     /// How long silence must last before a claim counts as lost.
@@ -133,7 +133,10 @@ impl App {
             enabled: config.payouts_enabled,
             payees: config.payees.clone().map(BTreeSet::from_iter),
         };
-        let payouts = Arc::new(Payouts::new(payout_limits, node.node_id(), config.network, payout_log));
+        let funds = Arc::new(Funds::new(rows.clone(), Arc::clone(&node)));
+        let halting = config.halt_payouts_on_residue.then(|| Arc::clone(&funds));
+        let payouts =
+            Arc::new(Payouts::new(payout_limits, node.node_id(), config.network, payout_log, halting));
         let watchers = usize::try_from(config.max_watchers).unwrap_or(Semaphore::MAX_PERMITS);
         let app = Self {
             holds: Holds::new(
@@ -154,7 +157,7 @@ impl App {
                 Arc::clone(&payouts),
             ),
             channels: Channels::new(rows.clone(), Arc::clone(&node), signal.clone(), payouts),
-            funds: Funds::new(rows.clone(), Arc::clone(&node)),
+            funds,
             node,
             network: config.network,
             rows,

@@ -83,6 +83,10 @@ pub struct Config {
     /// Kill switch: false refuses outgoing payments, and channels that give money to their peer at once.
     #[serde(default = "default_true")]
     pub payouts_enabled: bool,
+    /// Refuses payouts while the node's channels do not hold what the rows say, as behind a restore from an older backup. `false` lets
+    /// them out nevertheless.
+    #[serde(default = "default_true")]
+    pub halt_payouts_on_residue: bool,
     /// The audit service, which has every payout in its log before it leaves. Without it none is logged; not with real money.
     #[serde(default)]
     pub audit: Option<ClientConfig>,

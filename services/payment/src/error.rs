@@ -58,6 +58,14 @@ pub enum ServiceError {
     /// Money and events came without a pause.
     #[error("there was no moment without a new event; try again when less is going on")]
     NeverQuiet,
+    /// What is to be accepted is not what is found, millisatoshi.
+    #[error("the residue is {0} msat now")]
+    OtherResidue(i128),
+    /// What the channels hold more than the rows explain, millisatoshi.
+    #[error(
+        "payouts are halted: the node's channels hold {0} msat more than the rows say, or channels unknown to them; reconcile first"
+    )]
+    FundsDiffer(i128),
     /// The node did not do it.
     #[error("the node did not do it")]
     Node(#[from] NodeError),
@@ -83,13 +91,16 @@ impl From<ServiceError> for Failure {
             ServiceError::NotSynced(_) => {
                 Self::new(ErrorReason::NotSynced, error.to_string()).with_retry_after(SYNC_RETRY)
             }
+            ServiceError::OtherResidue(_) => Self::invalid_field("residue_msat", error.to_string()),
             ServiceError::NeverQuiet => {
                 Self::new(ErrorReason::NotSynced, error.to_string()).with_retry_after(SYNC_RETRY)
             }
             ServiceError::TooManyOpen => {
                 Self::new(ErrorReason::TooManyOpen, error.to_string()).with_retry_after(OPEN_RETRY)
             }
-            ServiceError::SwitchedOff(_) => Self::new(ErrorReason::NotOffered, error.to_string()),
+            ServiceError::SwitchedOff(_) | ServiceError::FundsDiffer(_) => {
+                Self::new(ErrorReason::NotOffered, error.to_string())
+            }
             ServiceError::Invoice(refused) => refused_invoice(&refused),
             ServiceError::Payout(refused) => refused_payout(&refused),
             ServiceError::NotLogged(error) => Self::unavailable("audit log", error),

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::App;
 
+mod accept_funds_residue;
 mod claim_hold_invoice;
 mod compare_funds;
 mod convert;
@@ -68,6 +69,14 @@ impl PaymentService for Handler {
 
     async fn compare_funds(&self, _: Request<pb::CompareFundsRequest>) -> Answer<pb::CompareFundsResponse> {
         compare_funds::handle(&self.app).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn accept_funds_residue(
+        &self,
+        request: Request<pb::AcceptFundsResidueRequest>,
+    ) -> Answer<pb::AcceptFundsResidueResponse> {
+        let answer = accept_funds_residue::handle(&self.app, &request.into_inner()).await;
+        answer.map(Response::new).map_err(Status::from)
     }
 
     async fn create_address(

@@ -281,9 +281,13 @@ pub struct ReconcileArgs {
     pub target: OperatorTarget,
     /// First say that so many payments without a row have been found out about, those explained before included: they are
     /// no finding any more.
-    #[arg(long, value_name = "COUNT", requires = "note")]
+    #[arg(long, value_name = "COUNT", requires = "note", group = "explained")]
     pub explain_payments: Option<u64>,
-    /// What they were.
-    #[arg(long, requires = "explain_payments")]
+    /// First accept what the node's channels hold more than is expected, or less if negative: exactly the residue that was found.
+    /// It counts as explained from then on, and channels without a row are taken in.
+    #[arg(long, value_name = "MSAT", requires = "note", group = "explained", allow_negative_numbers = true)]
+    pub accept_node_residue: Option<i64>,
+    /// What it was: nothing is explained without.
+    #[arg(long, requires = "explained")]
     pub note: Option<String>,
 }

@@ -1741,6 +1741,19 @@ pub struct Finding {
     #[prost(int64, tag = "2")]
     pub amount: i64,
 }
+/// Accepts a residue of the node's channels.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptNodeResidueRequest {
+    /// The residue as `Reconcile` found it, millisatoshi.
+    #[prost(int64, tag = "1")]
+    pub residue_msat: i64,
+    /// What it was, at most 256 bytes; must say something.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+}
+/// Says that the node's channels hold what is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptNodeResidueResponse {}
 /// Explains payments without a row.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainPaymentsRequest {
@@ -2429,6 +2442,38 @@ pub mod admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
+        /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight; so a repeat corrects nothing twice.
+        pub async fn accept_node_residue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptNodeResidueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptNodeResidueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.gateway.v1.AdminService/AcceptNodeResidue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.gateway.v1.AdminService",
+                        "AcceptNodeResidue",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2622,6 +2667,16 @@ pub mod admin_service_server {
             request: tonic::Request<super::ExplainPaymentsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ExplainPaymentsResponse>,
+            tonic::Status,
+        >;
+        /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
+        /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight; so a repeat corrects nothing twice.
+        async fn accept_node_residue(
+            &self,
+            request: tonic::Request<super::AcceptNodeResidueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptNodeResidueResponse>,
             tonic::Status,
         >;
     }
@@ -3642,6 +3697,52 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainPaymentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.gateway.v1.AdminService/AcceptNodeResidue" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptNodeResidueSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::AcceptNodeResidueRequest>
+                    for AcceptNodeResidueSvc<T> {
+                        type Response = super::AcceptNodeResidueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptNodeResidueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::accept_node_residue(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptNodeResidueSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -116,8 +116,8 @@ pub struct CompareFundsResponse {
     /// Funded channels of which the rows know nothing. What they hold is in neither side.
     #[prost(uint64, tag = "7")]
     pub unknown_channels: u64,
-    /// What channels held for this node before their first payment, millisatoshi; with what explained the books when this comparison was
-    /// begun on a node in use, which may make it negative.
+    /// What channels held for this node before their first payment, millisatoshi, and what was accepted without an explanation, which may
+    /// make it negative.
     #[prost(int64, tag = "8")]
     pub opened_msat: i64,
     /// What forwarding others' payments earned, millisatoshi.
@@ -139,6 +139,19 @@ pub struct CompareFundsResponse {
     #[prost(uint64, tag = "14")]
     pub unexpected_sent_msat: u64,
 }
+/// Accepts a residue.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptFundsResidueRequest {
+    /// The residue as it was found, millisatoshi.
+    #[prost(int64, tag = "1")]
+    pub residue_msat: i64,
+    /// What it was, at most 512 bytes; must say something.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+}
+/// Says that the books agree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptFundsResidueResponse {}
 /// Asks for a fresh address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAddressRequest {}
@@ -790,6 +803,40 @@ pub mod payment_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Accepts what nothing explains, for good, after somebody has found out: from then on the comparison counts it as explained, and
+        /// channels of which the rows know nothing are taken in with what they hold. No money moves.
+        ///
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight: so a repeat corrects nothing twice.
+        /// Fails with NOT_SYNCED if there was no moment to look.
+        pub async fn accept_funds_residue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptFundsResidueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptFundsResidueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ailayer.payment.v1.PaymentService/AcceptFundsResidue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "ailayer.payment.v1.PaymentService",
+                        "AcceptFundsResidue",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes a fresh on-chain address of the node's wallet.
         pub async fn create_address(
             &mut self,
@@ -1174,6 +1221,18 @@ pub mod payment_service_server {
             tonic::Response<super::CompareFundsResponse>,
             tonic::Status,
         >;
+        /// Accepts what nothing explains, for good, after somebody has found out: from then on the comparison counts it as explained, and
+        /// channels of which the rows know nothing are taken in with what they hold. No money moves.
+        ///
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight: so a repeat corrects nothing twice.
+        /// Fails with NOT_SYNCED if there was no moment to look.
+        async fn accept_funds_residue(
+            &self,
+            request: tonic::Request<super::AcceptFundsResidueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptFundsResidueResponse>,
+            tonic::Status,
+        >;
         /// Makes a fresh on-chain address of the node's wallet.
         async fn create_address(
             &self,
@@ -1542,6 +1601,52 @@ pub mod payment_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CompareFundsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ailayer.payment.v1.PaymentService/AcceptFundsResidue" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptFundsResidueSvc<T: PaymentService>(pub Arc<T>);
+                    impl<
+                        T: PaymentService,
+                    > tonic::server::UnaryService<super::AcceptFundsResidueRequest>
+                    for AcceptFundsResidueSvc<T> {
+                        type Response = super::AcceptFundsResidueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptFundsResidueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PaymentService>::accept_funds_residue(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptFundsResidueSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -48,6 +48,10 @@ impl Payments for PaymentClient {
         self.compare_funds().await
     }
 
+    async fn accept_funds_residue(&self, residue_msat: i64, note: String) -> Result<(), CallError> {
+        self.accept_funds_residue(residue_msat, note).await
+    }
+
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {
         self.watch_events(after_cursor).await
     }

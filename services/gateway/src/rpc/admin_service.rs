@@ -175,6 +175,13 @@ impl AdminService for Admin {
         call!(self, request, reconcile::reconcile)
     }
 
+    async fn accept_node_residue(
+        &self,
+        request: Request<pb::AcceptNodeResidueRequest>,
+    ) -> Result<Response<pb::AcceptNodeResidueResponse>, Status> {
+        call!(self, request, reconcile::accept)
+    }
+
     async fn explain_payments(
         &self,
         request: Request<pb::ExplainPaymentsRequest>,

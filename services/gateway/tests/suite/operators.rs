@@ -284,6 +284,16 @@ async fn what_the_nodes_channels_lack_is_said_beside_what_the_ledger_lacks() {
     assert_eq!((node.held_max_msat, node.expected_min_msat), (4_000, 5_000));
     let findings: Vec<_> = report.findings.into_iter().map(|it| (it.name, it.amount)).collect();
     assert_eq!(findings, [("channels_without_a_row".to_owned(), 1)]);
+
+    let accept =
+        |residue_msat, note: &str| pb::AcceptNodeResidueRequest { residue_msat, note: note.to_owned() };
+    for (wrong, field) in [(accept(-999, "other"), "residue_msat"), (accept(-1_000, " "), "note")] {
+        let refused = admin!(gateway, "alice", accept_node_residue, wrong).unwrap_err();
+        assert_eq!(violated_field(&refused).as_deref(), Some(field));
+    }
+    admin!(gateway, "alice", accept_node_residue, accept(-1_000, "lost in the restore")).unwrap();
+    let report = admin!(gateway, "bob", reconcile, pb::ReconcileRequest {}).unwrap();
+    assert_eq!((report.node.unwrap().residue_msat, report.findings.len()), (0, 0));
 }
 
 /// The journal keeps them for ever, and reconciling must come to an end.

@@ -1,7 +1,7 @@
 //! What the node's channels hold for us, read to the millisatoshi, and what they should hold.
 //!
 //! ```text
-//! expected = baseline + opened with + taken + earned by forwarding - sent - fees - held at their closes
+//! expected = corrections + opened with + taken + earned by forwarding - sent - fees - held at their closes
 //! node     = the sum over open channels of what is ours, or will be whatever the peer does
 //! ```
 //!

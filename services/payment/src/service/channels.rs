@@ -77,7 +77,7 @@ impl Channels {
 
     async fn insert(&self, id: RequestId, order: &ChannelOrder) -> Result<StoredOrder, ServiceError> {
         if order.push > AmountMsat::ZERO {
-            self.payouts.check(order.push, &order.peer_node_id)?;
+            self.payouts.check(order.push, &order.peer_node_id).await?;
         }
         let (now, limit) = (clock::now_ms(), self.payouts.limits().max_per_hour);
         let window_start = PayoutLimits::window_start(now);

@@ -1,12 +1,13 @@
 //! Whether the node's channels hold what the rows say.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ailayer_platform::clock;
 use ailayer_primitives::{AmountMsat, AmountSat, Digest};
+use tokio::sync::Mutex;
 
 use crate::domain::channel::UserChannelId;
 use crate::domain::funds::{Commitment, NodeFunds, OpenChannel, Range, Seen, held, held_at_close};
@@ -27,6 +28,17 @@ pub struct Funds {
     node: Arc<dyn LightningNode>,
     /// Until this process has seen the node drop an event, the first one may have been counted by a process that died.
     has_dropped: AtomicBool,
+    /// One correction at a time: the second would correct what the first has.
+    correcting: Mutex<()>,
+    verdict: std::sync::Mutex<Verdict>,
+}
+
+/// What the last comparison found, as far as payouts ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Unknown,
+    Agree,
+    Differ(i128),
 }
 
 /// What was compared.
@@ -67,7 +79,13 @@ struct Look {
 impl Funds {
     /// The funds of one node, and the rows about them.
     pub fn new(rows: Rows, node: Arc<dyn LightningNode>) -> Self {
-        Self { rows, node, has_dropped: AtomicBool::new(false) }
+        Self {
+            rows,
+            node,
+            has_dropped: AtomicBool::new(false),
+            correcting: Mutex::default(),
+            verdict: std::sync::Mutex::new(Verdict::Unknown),
+        }
     }
 
     /// The node reports a channel whose funding is agreed upon: nothing was paid through it yet. `Ok` means that what it holds is
@@ -125,46 +143,119 @@ impl Funds {
     pub async fn compare(&self) -> Result<Comparison, ServiceError> {
         let mut last = None;
         for _ in 0..TRIES {
-            match self.look().await? {
-                Some(look) if look.comparison.agrees() => return Ok(look.comparison),
+            match self.look_once_begun().await? {
+                Some(look) if look.comparison.agrees() => {
+                    self.judge(&look.comparison);
+                    return Ok(look.comparison);
+                }
                 Some(look) => last = Some(look.comparison),
                 None => {}
             }
             tokio::time::sleep(PAUSE).await;
         }
-        last.ok_or(ServiceError::NeverQuiet)
+        let last = last.ok_or(ServiceError::NeverQuiet)?;
+        self.judge(&last);
+        Ok(last)
+    }
+
+    /// Notes what payouts go by until the next verdict. A difference that settles by itself must not get here.
+    pub fn judge(&self, found: &Comparison) {
+        let verdict = if found.agrees() { Verdict::Agree } else { Verdict::Differ(found.residue_msat) };
+        let before = std::mem::replace(&mut *self.lock_verdict(), verdict);
+        if before != verdict {
+            let (residue_msat, unknown_channels) = (found.residue_msat, found.unknown_channels);
+            match verdict {
+                Verdict::Differ(_) => tracing::error!(
+                    %residue_msat,
+                    unknown_channels,
+                    "the node's channels do not hold what the rows say"
+                ),
+                _ => tracing::info!("the node's channels hold what the rows say"),
+            }
+        }
+    }
+
+    /// Whether money may leave. Compares first if that was not done since the start.
+    ///
+    /// # Errors
+    /// `FundsDiffer` while the node's channels do not hold what the rows say, as behind a restore from an older backup; `NeverQuiet` if
+    /// that cannot be said yet.
+    pub async fn may_let_out(&self) -> Result<(), ServiceError> {
+        let known = *self.lock_verdict();
+        let residue_msat = match known {
+            Verdict::Agree => return Ok(()),
+            Verdict::Differ(residue_msat) => residue_msat,
+            Verdict::Unknown => match self.compare().await? {
+                compared if compared.agrees() => return Ok(()),
+                compared => compared.residue_msat,
+            },
+        };
+        Err(ServiceError::FundsDiffer(residue_msat))
+    }
+
+    fn lock_verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks once: begins the comparison if it has not begun, and remembers what quiet channels hold. `None` while the rows move,
     /// an event waits, or the comparison cannot begin yet.
     pub async fn observe(&self) -> Result<Option<Comparison>, ServiceError> {
-        if !table::has_baseline(&self.rows).await? {
-            self.begin().await?;
-            return Ok(None);
-        }
-        let Some(look) = self.look().await? else { return Ok(None) };
+        let Some(look) = self.look_once_begun().await? else { return Ok(None) };
         let seen: Vec<_> =
             look.quiet.iter().map(|(channel, seen)| (channel.user_channel_id, *seen)).collect();
         table::record_seen(&self.rows, &seen).await?;
         Ok(Some(look.comparison))
     }
 
+    /// Begins the comparison if that was never done, and looks.
+    async fn look_once_begun(&self) -> Result<Option<Look>, ServiceError> {
+        if !table::has_begun(&self.rows).await? {
+            self.begin().await?;
+        }
+        if table::has_begun(&self.rows).await? { self.look().await } else { Ok(None) }
+    }
+
+    /// An operator accepts what nothing explains, after having found out: the books agree from then on, and channels of which the rows
+    /// know nothing are taken in with what they hold.
+    ///
+    /// # Errors
+    /// `OtherResidue` unless exactly `residue_msat` is found now, with nothing in flight; `NeverQuiet` if there was no moment to look.
+    pub async fn accept(&self, residue_msat: i64, note: &str) -> Result<(), ServiceError> {
+        let _one = self.correcting.lock().await;
+        let mut found = None;
+        for _ in 0..TRIES {
+            if let Some(look) = self.look().await?.filter(|look| look.all_quiet) {
+                if look.comparison.residue_msat == i128::from(residue_msat) && !look.comparison.agrees() {
+                    return self.correct(&look, residue_msat, note).await;
+                }
+                found = Some(look.comparison.residue_msat);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(found.map_or(ServiceError::NeverQuiet, ServiceError::OtherResidue))
+    }
+
     /// The books begin as they are found: with 0 where nothing was before.
     async fn begin(&self) -> Result<(), ServiceError> {
+        let _one = self.correcting.lock().await;
         let Some(look) = self.look().await?.filter(|look| look.all_quiet) else { return Ok(()) };
+        if table::has_begun(&self.rows).await? {
+            return Ok(());
+        }
+        let unexplained = look.comparison.node.max - look.comparison.expected.max;
+        let msat = i64::try_from(unexplained).map_err(|error| NodeError::Failed(error.into()))?;
+        self.correct(&look, msat, "the books begin").await
+    }
+
+    async fn correct(&self, look: &Look, msat: i64, note: &str) -> Result<(), ServiceError> {
         let known = table::open_channels(&self.rows).await?;
-        // What the channels that are taken in hold is what they opened with, from now on; the baseline explains the others.
         let unknown = look.quiet.iter().filter(|(channel, _)| !known.contains(&channel.user_channel_id));
         let taken_in: Vec<_> = unknown.map(|(channel, seen)| (*channel, seen.held)).collect();
-        let baseline = look.comparison.node.max - look.comparison.expected.max;
-        let baseline =
-            i64::try_from(baseline).map_err(|_| NodeError::Failed("an impossible balance".into()))?;
-        tracing::info!(
-            baseline_msat = baseline,
-            channels = taken_in.len(),
-            "books of the node's channels begin"
-        );
-        table::begin(&self.rows, &taken_in, baseline, clock::now_ms()).await?;
+        table::correct(&self.rows, &taken_in, msat, note, clock::now_ms()).await?;
+        *self.lock_verdict() = Verdict::Unknown;
+        if msat != 0 || !taken_in.is_empty() {
+            tracing::warn!(msat, channels = taken_in.len(), note, "books of the node's channels corrected");
+        }
         Ok(())
     }
 

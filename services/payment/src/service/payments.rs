@@ -53,9 +53,9 @@ impl Payments {
         }
         let now = clock::now_ms();
         payable.check(now.to_s(), max_amount, &self.node.node_id())?;
-        self.payouts.check(payable.amount, &payable.invoice.get_payee_pub_key())?;
-        let limits = self.payouts.limits();
         self.gate.check(&self.node.status(), now.to_s())?;
+        self.payouts.check(payable.amount, &payable.invoice.get_payee_pub_key()).await?;
+        let limits = self.payouts.limits();
         let intent = OutgoingPayment {
             payment_hash: payable.payment_hash,
             bolt11: bolt11.to_owned(),
@@ -97,19 +97,23 @@ impl Payments {
         }
         let pending = table::find_pending(&self.rows, ROUND_ROWS).await?;
         telemetry::unresolved_payments(pending.iter().filter(|payment| payment.attempts > 0).count());
-        let mut log_is_away = false;
+        let mut none_may_leave = false;
         for payment in pending {
             let moved = match payment.attempts {
-                // The others would each wait for the log as long as the first.
-                0 if log_is_away => continue,
+                // The others would each wait as long as the first.
+                0 if none_may_leave => continue,
                 0 => self.send(&payment).await,
                 _ => self.resolve(&payment).await,
             };
             match moved {
-                // It stays PENDING, until the log is back or the invoice has expired.
-                Err(error @ ServiceError::NotLogged(_)) => {
-                    tracing::warn!(payment_hash = %payment.payment_hash, %error, "payment waits for the audit log");
-                    log_is_away = true;
+                // It stays PENDING, until the log is back and the books agree, or the invoice has expired.
+                Err(
+                    error @ (ServiceError::NotLogged(_)
+                    | ServiceError::FundsDiffer(_)
+                    | ServiceError::NeverQuiet),
+                ) => {
+                    tracing::warn!(payment_hash = %payment.payment_hash, %error, "payment waits");
+                    none_may_leave = true;
                 }
                 moved => moved?,
             }

@@ -26,25 +26,27 @@ pub struct Known {
     pub closed: bool,
 }
 
-/// Where the comparison begins, if that is decided.
-pub async fn has_baseline(rows: &Rows) -> Result<bool, StoreError> {
-    let found = sqlx::query("select 1 from funds_baseline").fetch_optional(rows.pool()).await?;
+/// True once the comparison has begun.
+pub async fn has_begun(rows: &Rows) -> Result<bool, StoreError> {
+    let found = sqlx::query("select 1 from funds_correction limit 1").fetch_optional(rows.pool()).await?;
     Ok(found.is_some())
 }
 
-/// Begins the comparison: takes in the channels that there are, and notes what makes the books agree now. The first one stays.
-pub async fn begin(
+/// Makes the books agree: takes in channels with what they hold, and notes what nothing explains.
+pub async fn correct(
     rows: &Rows,
     channels: &[(OpenChannel, AmountMsat)],
-    baseline_msat: i64,
+    msat: i64,
+    note: &str,
     now: UnixMs,
 ) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
     for (channel, held) in channels {
         insert_in_tx(&mut tx, channel, *held, now).await?;
     }
-    sqlx::query("insert into funds_baseline (msat, recorded_unix_ms) values ($1, $2) on conflict do nothing")
-        .bind(baseline_msat)
+    sqlx::query("insert into funds_correction (msat, note, recorded_unix_ms) values ($1, $2, $3)")
+        .bind(msat)
+        .bind(note)
         .bind(row::time(now.0))
         .execute(&mut *tx)
         .await?;

@@ -27,7 +27,7 @@ pub struct Journal {
     pub forwarding_earned_msat: u64,
     /// What the node was told to take and has not said to have taken, millisatoshi.
     pub claim_requested_msat: u64,
-    /// What the channels held before their first payments, and where the comparison began, millisatoshi.
+    /// What the channels held before their first payments, and all corrections, millisatoshi.
     pub opened_msat: i64,
     /// What closed channels held when they closed, millisatoshi.
     pub closed_msat: Range,
@@ -60,7 +60,7 @@ pub async fn read(rows: &Rows) -> Result<Journal, StoreError> {
             (select earned_msat from forwarding),
             (select coalesce(sum(accepted_amount_msat), 0)::bigint from hold_invoice where state = 'CLAIM_REQUESTED'),
             (select coalesce(sum(opened_msat), 0)::bigint from channel_funds)
-                + coalesce((select msat from funds_baseline), 0),
+                + (select coalesce(sum(msat), 0)::bigint from funds_correction),
             (select coalesce(sum(closed_min_msat), 0)::bigint from channel_funds),
             (select coalesce(sum(closed_max_msat), 0)::bigint from channel_funds)",
     )

@@ -13,8 +13,10 @@ use crate::telemetry;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often until the comparison has begun.
 const SOON: Duration = Duration::from_secs(1);
-/// Looks in a row that must find the same residue before it is said: what is in motion settles between two.
+/// Looks in a row that must find the same residue before it is a verdict: what is in motion settles between two.
 const LOOKS: u32 = 3;
+/// How long between those.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs until the stop. Ends with an error only when the rows cannot be trusted or written for good.
 pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> {
@@ -24,13 +26,12 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> 
             Ok(Some(comparison)) => {
                 looks = if comparison.residue_msat == found { looks.saturating_add(1) } else { 1 };
                 found = comparison.residue_msat;
-                if looks >= LOOKS || found == 0 {
+                let is_verdict = comparison.agrees() || looks >= LOOKS;
+                if is_verdict {
+                    app.funds.judge(&comparison);
                     telemetry::funds_residue(found);
                 }
-                if looks == LOOKS && found != 0 {
-                    tracing::error!(residue_msat = %found, "the node's channels do not hold what the rows say");
-                }
-                INTERVAL
+                if is_verdict { INTERVAL } else { AGAIN }
             }
             Ok(None) => SOON,
             Err(error) if error.is_fatal() => return Err(error),

@@ -52,6 +52,9 @@ impl PayoutLog for FakeLog {
 
 impl Bench {
     pub async fn new(more: &str) -> Self {
+        // The fake node's channels hold nothing, whatever came and left, unless a test says so.
+        let halt =
+            if more.contains("halt_payouts_on_residue") { "" } else { "halt_payouts_on_residue = false" };
         let database = Postgres::shared().await.unwrap().create_database().await.unwrap();
         let text = format!(
             r#"
@@ -64,6 +67,7 @@ impl Bench {
             guard_interval = "50ms"
             lost_settle_time = "200ms"
             store.url = "{database}"
+            {halt}
             {more}
             "#
         );
@@ -96,6 +100,14 @@ impl Bench {
 
     pub async fn database(&self) -> PgConnection {
         PgConnection::connect(self.config.store.url.expose()).await.unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.abandon();
+        }
     }
 }
 

@@ -8,18 +8,19 @@ use ailayer_payment::domain::channel::UserChannelId;
 use ailayer_payment::domain::funds::{Commitment, NodeFunds, OpenChannel, Range};
 use ailayer_payment::ports::{LightningNode, NodeEvent};
 use ailayer_payment::service::funds::Comparison;
+use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::{AmountSat, Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
-use ailayer_proto::ailayer::payment::v1::{self as pb, HoldInvoiceState as State};
+use ailayer_proto::ailayer::payment::v1::{self as pb, HoldInvoiceState as State, PaymentState};
 use bitcoin::Address;
 use sqlx::{Connection as _, PgConnection};
 use tonic::Request;
 
-use crate::bench::{Bench, msat};
+use crate::bench::{Bench, foreign_invoice, msat};
 use crate::nodes::{
     PRICE_MSAT, config, money_taken, open_channel, pay, start_node, start_payer, wait_mempool,
 };
-use crate::running::{Running, until};
+use crate::running::{Running, assert_reason, until};
 use crate::world::{alone, exclusive};
 
 async fn agreeing(service: &Running) -> Comparison {
@@ -174,7 +175,7 @@ fn a_node_in_use_begins_with_books_that_agree_and_what_goes_missing_later_is_fou
 
         // The schema's rows about funds are younger than the node: they begin where they are.
         let mut database = bench.database().await;
-        for table in ["funds_baseline", "channel_funds"] {
+        for table in ["funds_correction", "channel_funds"] {
             let emptied = format!("delete from payment.{table}");
             sqlx::query(sqlx::AssertSqlSafe(emptied)).execute(&mut database).await.unwrap();
         }
@@ -244,5 +245,65 @@ fn a_forwarded_payment_is_counted_once_also_when_its_event_comes_again() {
         assert_eq!(earned(&bench).await, 9, "it came again");
         bench.node.emit(event);
         assert_eq!(earned(&bench).await, 12, "and this is another one");
+    });
+}
+
+/// A restore, say, has lost rows: somebody finds out, and then the books go on.
+#[test]
+fn what_nothing_explains_is_accepted_once_somebody_has_found_out() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        begun(&bench).await;
+        let accept = async |residue_msat, note: &str| {
+            let request = pb::AcceptFundsResidueRequest { residue_msat, note: note.to_owned() };
+            bench.api.accept_funds_residue(Request::new(request)).await
+        };
+        bench.node.hold(holding(&[(1, 40_000_000)]));
+        bench.node.emit(NodeEvent::ChannelPending { user_channel_id: UserChannelId(1) });
+        agreeing(&bench).await;
+        assert_reason(accept(0, "nothing").await, ErrorReason::InvalidField);
+
+        bench.node.hold(holding(&[(1, 40_000_900), (2, 70_000)]));
+        assert_reason(accept(901, "more").await, ErrorReason::InvalidField);
+        assert_reason(accept(900, " ").await, ErrorReason::InvalidField);
+        assert_eq!(bench.app.funds.compare().await.unwrap().residue_msat, 900);
+        accept(900, "rows were lost in the restore").await.unwrap();
+        let compared = agreeing(&bench).await;
+        assert_eq!(exact(compared.node), 40_070_900, "the channel of no event is taken in, too");
+        // Its repeat corrects nothing twice.
+        assert_reason(accept(900, "rows were lost in the restore").await, ErrorReason::InvalidField);
+        assert_eq!(agreeing(&bench).await, compared);
+        bench.node.hold(holding(&[(1, 40_000_899), (2, 70_000)]));
+        accept(-1, "and one less").await.unwrap();
+        agreeing(&bench).await;
+    });
+}
+
+/// Behind a restore nobody knows what has left; so nothing more leaves until somebody has found out.
+#[test]
+fn payouts_are_halted_while_the_channels_do_not_hold_what_the_rows_say() {
+    alone(async || {
+        let mut bench = Bench::new("halt_payouts_on_residue = true").await;
+        begun(&bench).await;
+        bench.node.hold(holding(&[(1, 40_000_000)]));
+        bench.node.emit(NodeEvent::ChannelPending { user_channel_id: UserChannelId(1) });
+        agreeing(&bench).await;
+        let sent = foreign_invoice(5_000, 600);
+        let pending = bench.pay(&sent, 5_000).await.unwrap();
+        bench.wait_payment(&pending.payment_hash, PaymentState::InFlight).await;
+
+        // The database is put back to before the payment; the node is not.
+        sqlx::query("delete from payment.outgoing_payment")
+            .execute(&mut bench.database().await)
+            .await
+            .unwrap();
+        bench.node.hold(holding(&[(1, 40_000_000 - 5_000)]));
+        bench.restart().await;
+        assert_reason(bench.pay(&sent, 5_000).await, ErrorReason::NotOffered);
+        assert_reason(bench.pay(&foreign_invoice(7_000, 600), 7_000).await, ErrorReason::NotOffered);
+        assert_eq!(bench.node.sends(), 1);
+        bench.app.funds.accept(-5_000, "a payment that the restore has lost").await.unwrap();
+        let next = bench.pay(&foreign_invoice(7_000, 600), 7_000).await.unwrap();
+        bench.wait_payment(&next.payment_hash, PaymentState::InFlight).await;
     });
 }

@@ -46,6 +46,11 @@ impl Running {
         Self { api: Handler::new(Arc::clone(&app)), app, tasks }
     }
 
+    /// Tells the tasks to end, and waits for none: for a test that is over, so that its connections go.
+    pub fn abandon(&self) {
+        self.tasks.shutdown_token().trigger();
+    }
+
     /// Ends the tasks and gives the right to write back. The node goes on.
     pub async fn stop(self) {
         self.tasks.shutdown_token().trigger();

@@ -40,6 +40,24 @@ pub(super) async fn explain(
     Ok(pb::ExplainPaymentsResponse { explained_payments: explained_payments::count(pool).await? })
 }
 
+/// An operator has found out about money that nothing explains. The payment service's log names the operator.
+pub(super) async fn accept(
+    gateway: &Gateway,
+    operator: &str,
+    request: pb::AcceptNodeResidueRequest,
+) -> Answer<pb::AcceptNodeResidueResponse> {
+    let (residue_msat, note) = (request.residue_msat, reason(request.note)?);
+    let accepted = gateway.payments.accept_funds_residue(residue_msat, format!("{operator}: {note}")).await;
+    accepted.map_err(|error| match error.reason() {
+        Some(ErrorReason::InvalidField) => {
+            Failure::invalid_field("residue_msat", "is not what is found now: see `Reconcile`".to_owned())
+        }
+        _ => call_failure("payment", error),
+    })?;
+    tracing::warn!(operator, residue_msat, note, "a residue of the node's channels was accepted");
+    Ok(pb::AcceptNodeResidueResponse {})
+}
+
 impl From<ReconcileError> for Failure {
     fn from(error: ReconcileError) -> Self {
         let message = error.to_string();

@@ -392,6 +392,16 @@ impl Payments for FakePayments {
         Ok(inner.mood.funds)
     }
 
+    async fn accept_funds_residue(&self, residue_msat: i64, _note: String) -> Result<(), CallError> {
+        let mut inner = self.lock();
+        up(&inner)?;
+        if residue_msat != inner.mood.funds.residue_msat {
+            return Err(refusal("payment", ErrorReason::InvalidField));
+        }
+        inner.mood.funds = Funds::default();
+        Ok(())
+    }
+
     async fn watch(&self, after_cursor: u64) -> Result<PaymentEvents, CallError> {
         up(&self.lock())?;
         let place = usize::try_from(after_cursor).unwrap();

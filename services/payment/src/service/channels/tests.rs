@@ -96,7 +96,7 @@ fn payouts() -> Arc<Payouts> {
         payees: None,
     };
     let node_id = PublicKey::from_secret_key(&Secp256k1::new(), &SecretKey::from_slice(&[5; 32]).unwrap());
-    Arc::new(Payouts::new(limits, node_id, ailayer_primitives::Network::Regtest, None))
+    Arc::new(Payouts::new(limits, node_id, ailayer_primitives::Network::Regtest, None, None))
 }
 
 /// The caller's deadline passes while the node still connects to the peer; the same request comes again.
