@@ -124,7 +124,9 @@ pub async fn from_the_price_to_the_books(stage: &Stage) -> anyhow::Result<()> {
     let waiting = ailayer(stage, Who::Alice, &["suspense", "list"]).await?.json()?;
     ensure!(waiting.as_array().is_some_and(Vec::is_empty), "in suspense: {waiting}");
     let books = ailayer(stage, Who::Bob, &["reconcile"]).await?.json()?;
-    ensure!(number(&books, "/residue_msat")? == 0, "{books}");
+    ensure!(number(&books, "/residue_msat")? == 0 && number(&books, "/node/residue_msat")? == 0, "{books}");
+    let other = ["reconcile", "--accept-node-residue", "-5", "--note", "not there"];
+    ailayer(stage, Who::Bob, &other).await?.refused(REFUSED, "residue of -5 msat")?;
     let made = ailayer(stage, Who::Alice, &["operator", "new", "carol"]).await?.json()?;
     ensure!(text(&made, "/key")?.starts_with("ailo_"), "an operator's key without its prefix");
     Ok(())

@@ -50,7 +50,8 @@ pub(super) async fn accept(
     let accepted = gateway.payments.accept_funds_residue(residue_msat, format!("{operator}: {note}")).await;
     accepted.map_err(|error| match error.reason() {
         Some(ErrorReason::InvalidField) => {
-            Failure::invalid_field("residue_msat", "is not what is found now: see `Reconcile`".to_owned())
+            let what = format!("a residue of {residue_msat} msat is not what is found now; compare again");
+            Failure::invalid_field("residue_msat", what)
         }
         _ => call_failure("payment", error),
     })?;
