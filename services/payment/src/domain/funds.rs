@@ -71,8 +71,6 @@ pub struct OpenChannel {
     pub user_channel_id: UserChannelId,
     /// The protocol's id.
     pub channel_id: ChannelId,
-    /// True once its funding transaction is known.
-    pub funded: bool,
     /// True if this node opened it, and pays its commitment's fee and anchors.
     pub outbound: bool,
     /// Its size.

@@ -10,7 +10,7 @@ use ailayer_primitives::{AmountMsat, AmountSat, Digest};
 use tokio::sync::Mutex;
 
 use crate::domain::channel::UserChannelId;
-use crate::domain::funds::{Commitment, NodeFunds, OpenChannel, Range, Seen, held, held_at_close};
+use crate::domain::funds::{OpenChannel, Range, Seen, held, held_at_close};
 use crate::error::ServiceError;
 use crate::ports::{LightningNode, NodeError};
 use crate::store::Rows;
@@ -96,7 +96,8 @@ impl Funds {
         let Some(channel) = funds.open.iter().find(|channel| channel.user_channel_id == id) else {
             return Ok(());
         };
-        let held = held(channel, &commitment_of(&funds, channel)).max;
+        let commitment = funds.commitments.get(&channel.channel_id).copied().unwrap_or_default();
+        let held = held(channel, &commitment).max;
         table::record_opened(&self.rows, channel, amount(held)?, clock::now_ms()).await?;
         Ok(())
     }
@@ -268,9 +269,10 @@ impl Funds {
         }
         let (mut node, mut unknown_channels, mut all_quiet) = (Range::default(), 0_u64, true);
         let mut quiet = Vec::new();
-        for channel in funds.open.iter().filter(|channel| channel.funded) {
-            let commitment = commitment_of(&funds, channel);
-            let held = held(channel, &commitment);
+        for channel in &funds.open {
+            // Without one the peer has not signed yet, and nobody's money is in it.
+            let Some(commitment) = funds.commitments.get(&channel.channel_id) else { continue };
+            let held = held(channel, commitment);
             if known.contains(&channel.user_channel_id) {
                 node = node.plus(held);
             } else {
@@ -301,11 +303,6 @@ impl Funds {
         };
         Ok(Some(Look { comparison, quiet, all_quiet: all_quiet && claiming == 0 }))
     }
-}
-
-/// A channel whose monitor says nothing has nothing in flight.
-fn commitment_of(funds: &NodeFunds, channel: &OpenChannel) -> Commitment {
-    funds.commitments.get(&channel.channel_id).copied().unwrap_or_default()
 }
 
 fn amount(msat: i128) -> Result<AmountMsat, NodeError> {

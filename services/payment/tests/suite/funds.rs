@@ -126,7 +126,6 @@ fn channel(id: u128, held_msat: u64) -> (OpenChannel, Commitment) {
     let channel = OpenChannel {
         user_channel_id: UserChannelId(id),
         channel_id: [u8::try_from(id).unwrap(); 32],
-        funded: true,
         outbound: false,
         amount,
         outbound_capacity: msat(held_msat.saturating_sub(10_000_000)),

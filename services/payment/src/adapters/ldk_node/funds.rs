@@ -33,7 +33,6 @@ fn open(details: &ChannelDetails) -> Result<OpenChannel, AmountError> {
     Ok(OpenChannel {
         user_channel_id: UserChannelId(details.user_channel_id.0),
         channel_id: details.channel_id.0,
-        funded: details.funding_txo.is_some(),
         outbound: details.is_outbound,
         amount: AmountSat::try_new(details.channel_value_sats)?,
         outbound_capacity: AmountMsat::try_new(details.outbound_capacity_msat)?,

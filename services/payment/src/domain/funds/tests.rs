@@ -39,7 +39,6 @@ impl Truth {
         OpenChannel {
             user_channel_id: UserChannelId(1),
             channel_id: [1; 32],
-            funded: true,
             outbound: self.outbound,
             amount: sats(Self::value() / 1000),
             outbound_capacity: amount(self.own.saturating_sub(ours).saturating_sub(RESERVE * 1000)),
