@@ -202,6 +202,10 @@ impl Funds {
     /// an event waits, or the comparison cannot begin yet.
     pub async fn observe(&self) -> Result<Option<Comparison>, ServiceError> {
         let Some(look) = self.look_once_begun().await? else { return Ok(None) };
+        // A peer that hangs between two messages can leave manager and monitor apart: what does not add up is not remembered.
+        if !look.comparison.agrees() {
+            return Ok(Some(look.comparison));
+        }
         let seen: Vec<_> =
             look.quiet.iter().map(|(channel, seen)| (channel.user_channel_id, *seen)).collect();
         table::record_seen(&self.rows, &seen).await?;

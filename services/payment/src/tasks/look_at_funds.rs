@@ -13,23 +13,23 @@ use crate::telemetry;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often until the comparison has begun.
 const SOON: Duration = Duration::from_secs(1);
-/// Looks in a row that must find the same residue before it is a verdict: what is in motion settles between two.
+/// Looks in a row that must find a difference, whatever it is, before it is a verdict: what is in motion settles between two, and what
+/// is being drained grows.
 const LOOKS: u32 = 3;
 /// How long between those.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs until the stop. Ends with an error only when the rows cannot be trusted or written for good.
 pub async fn run(app: Arc<App>, shutdown: Shutdown) -> Result<(), ServiceError> {
-    let (mut found, mut looks) = (0, 0_u32);
+    let mut differing = 0_u32;
     loop {
         let pause = match app.funds.observe().await {
             Ok(Some(comparison)) => {
-                looks = if comparison.residue_msat == found { looks.saturating_add(1) } else { 1 };
-                found = comparison.residue_msat;
-                let is_verdict = comparison.agrees() || looks >= LOOKS;
+                differing = if comparison.agrees() { 0 } else { differing.saturating_add(1) };
+                let is_verdict = differing == 0 || differing >= LOOKS;
                 if is_verdict {
                     app.funds.judge(&comparison);
-                    telemetry::funds_residue(found);
+                    telemetry::funds_residue(comparison.residue_msat);
                 }
                 if is_verdict { INTERVAL } else { AGAIN }
             }
