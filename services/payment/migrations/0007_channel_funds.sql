@@ -24,18 +24,19 @@ create table channel_funds (
     -- output of the commitment was then.
     seen_msat       bigint,
     seen_to_self_sat bigint,
+    seen_unix_ms    bigint,
     -- Null together while it is open: what it held for us when it closed, at least and at most.
     closed_min_msat bigint,
     closed_max_msat bigint,
     closed_unix_ms  bigint,
-    check ((seen_msat is null) = (seen_to_self_sat is null)),
+    check ((seen_msat is null) = (seen_to_self_sat is null) and (seen_msat is null) = (seen_unix_ms is null)),
     check ((closed_min_msat is null) = (closed_max_msat is null)
         and (closed_min_msat is null) = (closed_unix_ms is null)),
     check (closed_min_msat <= closed_max_msat)
 );
 
 -- What forwarding others' payments has earned. The node's events have no id: what marks the last one is kept until the node has
--- dropped it, so that one that comes again behind a crash is not counted again.
+-- dropped it, so that one that comes again is not counted again.
 create table forwarding (
     only_row    boolean primary key default true check (only_row),
     earned_msat bigint not null default 0 check (earned_msat >= 0),

@@ -284,7 +284,7 @@ pub struct ReconcileArgs {
     #[arg(long, value_name = "COUNT", requires = "note", group = "explained")]
     pub explain_payments: Option<u64>,
     /// First accept what the node's channels hold more than is expected, or less if negative: exactly the residue that was found.
-    /// It counts as explained from then on, and channels without a row are taken in.
+    /// It counts as explained from then on, channels without a row are taken in, and what was expected between two bounds is one amount.
     #[arg(long, value_name = "MSAT", requires = "note", group = "explained", allow_negative_numbers = true)]
     pub accept_node_residue: Option<i64>,
     /// What it was: nothing is explained without.

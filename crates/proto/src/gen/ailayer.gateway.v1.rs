@@ -2444,7 +2444,8 @@ pub mod admin_service_client {
         }
         /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
-        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight; so a repeat corrects nothing twice.
+        /// What was expected between two bounds is one amount then. Refused with INVALID_FIELD unless exactly this residue is found now, and there
+        /// is something to accept, so that a repeat corrects nothing twice; with NOT_SYNCED while money is on its way out or being claimed.
         pub async fn accept_node_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptNodeResidueRequest>,
@@ -2671,7 +2672,8 @@ pub mod admin_service_server {
         >;
         /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
-        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight; so a repeat corrects nothing twice.
+        /// What was expected between two bounds is one amount then. Refused with INVALID_FIELD unless exactly this residue is found now, and there
+        /// is something to accept, so that a repeat corrects nothing twice; with NOT_SYNCED while money is on its way out or being claimed.
         async fn accept_node_residue(
             &self,
             request: tonic::Request<super::AcceptNodeResidueRequest>,

@@ -804,10 +804,11 @@ pub mod payment_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Accepts what nothing explains, for good, after somebody has found out: from then on the comparison counts it as explained, and
-        /// channels of which the rows know nothing are taken in with what they hold. No money moves.
+        /// channels of which the rows know nothing are taken in with what they hold, and what was expected between two bounds is one amount. No money
+        /// moves.
         ///
-        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight: so a repeat corrects nothing twice.
-        /// Fails with NOT_SYNCED if there was no moment to look.
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
+        /// twice. Fails with NOT_SYNCED if there was no moment with nothing on its way out and nothing being claimed.
         pub async fn accept_funds_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptFundsResidueRequest>,
@@ -1222,10 +1223,11 @@ pub mod payment_service_server {
             tonic::Status,
         >;
         /// Accepts what nothing explains, for good, after somebody has found out: from then on the comparison counts it as explained, and
-        /// channels of which the rows know nothing are taken in with what they hold. No money moves.
+        /// channels of which the rows know nothing are taken in with what they hold, and what was expected between two bounds is one amount. No money
+        /// moves.
         ///
-        /// Refused with INVALID_FIELD unless exactly this residue is found now, with nothing in flight: so a repeat corrects nothing twice.
-        /// Fails with NOT_SYNCED if there was no moment to look.
+        /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
+        /// twice. Fails with NOT_SYNCED if there was no moment with nothing on its way out and nothing being claimed.
         async fn accept_funds_residue(
             &self,
             request: tonic::Request<super::AcceptFundsResidueRequest>,

@@ -16,9 +16,9 @@ use super::channel::UserChannelId;
 
 /// Both anchor outputs of a commitment (BOLT 3), which the channel's opener pays, millisatoshi.
 const ANCHORS_MSAT: i128 = 660_000;
-/// An output below it is left out of a commitment (BOLT 3, the dust limit of a segwit output), so that its amount cannot be read there;
-/// millisatoshi.
-const DUST_MSAT: i128 = 354_000;
+/// An output below it is left out of a commitment, so that its amount cannot be read there: the largest dust limit that LDK lets a peer
+/// ask for, millisatoshi.
+const DUST_MSAT: i128 = 546_000;
 /// What rounding to whole satoshi can hide.
 const ROUNDING_MSAT: i128 = 999;
 
@@ -114,10 +114,21 @@ pub struct NodeFunds {
     pub open: Vec<OpenChannel>,
     /// The commitments of channels whose funding output is not spent yet, those of channels that are just closing included.
     pub commitments: BTreeMap<ChannelId, Commitment>,
-    /// What closed channels will give to the wallet, by channel.
-    pub settling: BTreeMap<ChannelId, AmountSat>,
-    /// What is being swept into the wallet.
+    /// What is left of channels whose closing transaction is in a block, by channel.
+    pub settling: BTreeMap<ChannelId, Settling>,
+}
+
+/// What is left of a channel whose closing transaction is in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settling {
+    /// What waits for blocks and will go to the wallet, before fees.
+    pub to_wallet: AmountSat,
+    /// What is on its way there: outputs that are being swept.
     pub sweeping: AmountSat,
+    /// Outputs that are ours if we get their preimage in time.
+    pub arriving: AmountMsat,
+    /// Outputs that are ours if the peer does not.
+    pub leaving: AmountMsat,
 }
 
 /// What a channel was seen to hold with nothing in flight.
@@ -141,18 +152,27 @@ fn sat(amount: AmountSat) -> i128 {
 /// its way out.
 pub fn held(channel: &OpenChannel, commitment: &Commitment) -> Range {
     let leaving = msat(commitment.leaving);
+    let beside_peer = held_beside_peer(channel, commitment);
+    // What the manager says is ours: what it has leaving, or is claiming, is not in it. The anchors are, if we pay them.
+    let own = msat(channel.outbound_capacity) + sat(channel.own_reserve);
+    let with_anchors = own + ANCHORS_MSAT;
+    let own_at_most =
+        if channel.outbound && with_anchors <= sat(channel.amount) { with_anchors } else { own };
     let max = if channel.inbound_capacity > AmountMsat::ZERO {
-        held_beside_peer(channel, commitment)
+        beside_peer
     } else {
-        // The peer is at its reserve: the bound hides what is the peer's, so ours is read from our own side. What is being claimed
-        // is not in it. Nothing tells a channel without anchors then: one whose peer cannot do anchors is taken for one with them
-        // until the peer has more.
-        let own =
-            msat(channel.outbound_capacity) + sat(channel.own_reserve) + leaving + msat(commitment.claiming);
-        let with_anchors = own + ANCHORS_MSAT;
-        if channel.outbound && with_anchors <= sat(channel.amount) { with_anchors } else { own }
+        // The peer is at its reserve: the bound hides some of what is the peer's, so that ours is at least what is beside it, and is read
+        // from our own side. Nothing tells a channel without anchors then: one whose peer cannot do anchors is taken for one
+        // with them until the peer has more.
+        (own_at_most + leaving + msat(commitment.claiming)).max(beside_peer)
     };
-    Range { min: max - leaving, max }
+    let held = Range { min: max - leaving, max };
+    if channel.outbound_capacity == AmountMsat::ZERO {
+        return held;
+    }
+    // Between two messages of the protocol the manager and the monitor have different payments in flight, and while a splice waits for its
+    // blocks the two sides are read from different fundings: then the truth lies between them.
+    Range { min: held.min.min(own_at_most), max: held.max.max(own) }
 }
 
 /// All that is not the peer's. Exact as long as the peer is above its reserve.
@@ -174,33 +194,69 @@ fn held_beside_peer(channel: &OpenChannel, commitment: &Commitment) -> i128 {
     if without >= seen { without } else { rest }
 }
 
+/// A channel that closes, as it was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// Its size.
+    pub amount: AmountSat,
+    /// True if this node opened it.
+    pub outbound: bool,
+    /// What it was last seen to hold with nothing in flight.
+    pub seen: Option<Seen>,
+    /// What may have been in flight or claimed since then, by our own rows: a peer's closing transaction leaves out what is dust.
+    pub moved: AmountMsat,
+}
+
 /// What a channel held for us when it closed.
 ///
-/// `settling` is what the node expects from its closing transaction, if that is in a block already and the commitment gone. Exact to
-/// the satoshi if the channel did not change since it was last `seen` quiet; else our output may have been too small to be there.
+/// `settling` is what is left of it if its closing transaction is in a block already and the commitment gone. Exact to the satoshi if the
+/// channel did not change since it was last seen quiet; else our output may have been too small to be there.
 pub fn held_at_close(
-    amount: AmountSat,
-    outbound: bool,
-    seen: Option<Seen>,
+    closing: Closing,
     commitment: Option<&Commitment>,
-    settling: AmountSat,
+    settling: Option<&Settling>,
 ) -> Range {
-    let to_self = commitment.map_or(settling, |commitment| commitment.to_self);
-    let quiet = commitment.is_none_or(Commitment::is_quiet);
-    if let Some(seen) = seen.filter(|seen| quiet && seen.to_self == to_self) {
-        let min = msat(seen.held) - msat(seen.held) % 1000;
-        return Range { min, max: min + ROUNDING_MSAT };
+    match commitment {
+        Some(commitment) => held_before_its_block(closing, commitment),
+        None => held_behind_its_block(closing, settling.copied().unwrap_or_default()),
     }
-    let min = sat(to_self) + commitment.map_or(0, |commitment| msat(commitment.claiming));
-    let in_flight = commitment.map_or(0, |commitment| msat(commitment.arriving) + msat(commitment.leaving));
-    let cost = match (outbound, commitment, seen) {
-        (false, _, _) => 0,
-        (true, Some(commitment), _) => sat(commitment.fee) + ANCHORS_MSAT,
-        // The fee is not known any more; it was like this, and half of the channel's changes double it at most.
-        (true, None, Some(seen)) => 2 * (msat(seen.held) - sat(seen.to_self)).max(0),
-        (true, None, None) => sat(amount),
-    };
-    Range { min, max: (min + DUST_MSAT + in_flight + cost).min(sat(amount)).max(min) }
+}
+
+fn held_before_its_block(closing: Closing, commitment: &Commitment) -> Range {
+    let unchanged = |seen: &Seen| commitment.is_quiet() && seen.to_self == commitment.to_self;
+    if let Some(seen) = closing.seen.filter(unchanged) {
+        return to_the_satoshi(seen);
+    }
+    let min = sat(commitment.to_self) + msat(commitment.claiming);
+    let in_flight = msat(commitment.arriving) + msat(commitment.leaving);
+    let cost = if closing.outbound { sat(commitment.fee) + ANCHORS_MSAT } else { 0 };
+    Range { min, max: min + DUST_MSAT + in_flight + cost }
+}
+
+fn held_behind_its_block(closing: Closing, settling: Settling) -> Range {
+    let to_self = sat(settling.to_wallet) + sat(settling.sweeping);
+    let in_flight = (msat(settling.arriving) + msat(settling.leaving)).max(msat(closing.moved));
+    match closing.seen {
+        // Nothing was in flight, and what is left is what was there. So it is if nothing is left to read: that is how long ago it was.
+        Some(seen) if in_flight == 0 && (to_self == sat(seen.to_self) || to_self == 0) => {
+            to_the_satoshi(seen)
+        }
+        Some(seen) => {
+            let quiet = to_the_satoshi(seen);
+            let min = (quiet.min - in_flight).max(0).min(if to_self == 0 { i128::MAX } else { to_self });
+            Range { min, max: quiet.max.max(to_self + DUST_MSAT) + in_flight }
+        }
+        // Never seen quiet: the fee is not known if we pay it.
+        None if closing.outbound || to_self == 0 => {
+            Range { min: to_self, max: sat(closing.amount).max(to_self) }
+        }
+        None => Range { min: to_self, max: to_self + DUST_MSAT + in_flight },
+    }
+}
+
+fn to_the_satoshi(seen: Seen) -> Range {
+    let min = msat(seen.held) - msat(seen.held) % 1000;
+    Range { min, max: min + ROUNDING_MSAT }
 }
 
 #[cfg(test)]

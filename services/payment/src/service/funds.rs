@@ -1,16 +1,15 @@
 //! Whether the node's channels hold what the rows say.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ailayer_platform::clock;
 use ailayer_primitives::{AmountMsat, AmountSat, Digest};
 use tokio::sync::Mutex;
 
 use crate::domain::channel::UserChannelId;
-use crate::domain::funds::{OpenChannel, Range, Seen, held, held_at_close};
+use crate::domain::funds::{Closing, OpenChannel, Range, Seen, Settling, held, held_at_close};
 use crate::error::ServiceError;
 use crate::ports::{LightningNode, NodeError};
 use crate::store::Rows;
@@ -21,15 +20,20 @@ use crate::store::journal::{self, Journal};
 const TRIES: u32 = 40;
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it counts that the books were found to agree.
+const VERDICT_AGE: Duration = Duration::from_secs(120);
+/// How long the books of a node in use must look alike before they begin.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// The money in one node's channels.
 pub struct Funds {
     rows: Rows,
     node: Arc<dyn LightningNode>,
-    /// Until this process has seen the node drop an event, the first one may have been counted by a process that died.
+    /// The first event that this process sees dropped may have been counted by one that died.
     has_dropped: AtomicBool,
     /// One correction at a time: the second would correct what the first has.
-    correcting: Mutex<()>,
+    /// Whoever writes a channel's row takes turns with it, too. Holds what was found before the books began, and since when.
+    correcting: Mutex<Option<(i128, Instant)>>,
     verdict: std::sync::Mutex<Verdict>,
 }
 
@@ -37,7 +41,8 @@ pub struct Funds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Unknown,
-    Agree,
+    /// Good for [`VERDICT_AGE`]: who cannot look for longer does not know.
+    Agree(Instant),
     Differ(i128),
 }
 
@@ -72,8 +77,17 @@ struct Look {
     comparison: Comparison,
     /// What the channels hold in which nothing is in flight.
     quiet: Vec<(OpenChannel, Seen)>,
-    /// Nothing at all is in flight.
-    all_quiet: bool,
+    /// The channels of which the rows know nothing, and what they hold.
+    unknown: Vec<(OpenChannel, AmountMsat)>,
+    /// Nothing is on its way out, and nothing is being claimed: what the channels hold is one amount.
+    is_exact: bool,
+}
+
+impl Look {
+    /// What the known channels hold more than the rows explain, closed ones taken for what they held at least.
+    const fn unexplained(&self) -> i128 {
+        self.comparison.node.max - self.comparison.expected.max
+    }
 }
 
 impl Funds {
@@ -91,6 +105,7 @@ impl Funds {
     /// The node reports a channel whose funding is agreed upon: nothing was paid through it yet. `Ok` means that what it holds is
     /// durable here.
     pub async fn on_pending(&self, id: UserChannelId) -> Result<(), ServiceError> {
+        let _one = self.correcting.lock().await;
         let funds = self.node.funds().await?;
         // Gone again: its close says so, and nothing was ever in it.
         let Some(channel) = funds.open.iter().find(|channel| channel.user_channel_id == id) else {
@@ -104,17 +119,27 @@ impl Funds {
 
     /// The node reports a closed channel. `Ok` means that what it held is durable here.
     pub async fn on_closed(&self, id: UserChannelId) -> Result<(), ServiceError> {
+        // A correction that takes the channel in must not come between the look-up and the close.
+        let _one = self.correcting.lock().await;
         let Some(known) = table::find(&self.rows, id).await? else { return Ok(()) };
         if known.closed {
             return Ok(());
         }
-        let (channel_id, size) = known.channel;
-        let held = if known.was_ready {
-            let funds = self.node.funds().await?;
-            let settling = funds.settling.get(&channel_id).copied().unwrap_or(AmountSat::ZERO);
-            held_at_close(size, known.outbound, known.seen, funds.commitments.get(&channel_id), settling)
-        } else {
+        // One that was taken in has no event of its being ready, but it has been seen.
+        let unused = !known.was_ready && known.seen.is_none_or(|seen| seen.held == known.opened);
+        let held = if unused {
             Range::exactly(i128::from(known.opened.msat()))
+        } else {
+            let funds = self.node.funds().await?;
+            let closing = Closing {
+                amount: known.amount,
+                outbound: known.outbound,
+                seen: known.seen,
+                moved: known.moved,
+            };
+            let (commitment, settling) =
+                (funds.commitments.get(&known.channel_id), funds.settling.get(&known.channel_id));
+            held_at_close(closing, commitment, settling)
         };
         tracing::warn!(user_channel_id = %id.0, at_least_msat = %held.min, at_most_msat = %held.max, "held at its close");
         table::record_closed(&self.rows, id, held, clock::now_ms()).await?;
@@ -123,8 +148,7 @@ impl Funds {
 
     /// The node has forwarded a payment of others. `Ok` means that what it earned is durable here.
     pub async fn on_forwarded(&self, fee: AmountMsat, fingerprint: Digest) -> Result<(), ServiceError> {
-        let again = !self.has_dropped.load(Ordering::Acquire);
-        table::record_forwarded(&self.rows, fee, fingerprint, again).await?;
+        table::record_forwarded(&self.rows, fee, fingerprint).await?;
         Ok(())
     }
 
@@ -161,22 +185,22 @@ impl Funds {
 
     /// Notes what payouts go by until the next verdict. A difference that settles by itself must not get here.
     pub fn judge(&self, found: &Comparison) {
-        let verdict = if found.agrees() { Verdict::Agree } else { Verdict::Differ(found.residue_msat) };
+        let (residue_msat, unknown_channels) = (found.residue_msat, found.unknown_channels);
+        let verdict =
+            if found.agrees() { Verdict::Agree(Instant::now()) } else { Verdict::Differ(residue_msat) };
         let before = std::mem::replace(&mut *self.lock_verdict(), verdict);
-        if before != verdict {
-            let (residue_msat, unknown_channels) = (found.residue_msat, found.unknown_channels);
-            match verdict {
-                Verdict::Differ(_) => tracing::error!(
-                    %residue_msat,
-                    unknown_channels,
-                    "the node's channels do not hold what the rows say"
-                ),
-                _ => tracing::info!("the node's channels hold what the rows say"),
+        match (before, verdict) {
+            (before, Verdict::Differ(_)) if before != verdict => {
+                tracing::error!(%residue_msat, unknown_channels, "the node's channels do not hold what the rows say");
             }
+            (Verdict::Differ(_), Verdict::Agree(_)) => {
+                tracing::info!("the node's channels hold what the rows say");
+            }
+            _ => {}
         }
     }
 
-    /// Whether money may leave. Compares first if that was not done since the start.
+    /// Whether money may leave. Compares first if that was not done since the start, or not for [`VERDICT_AGE`].
     ///
     /// # Errors
     /// `FundsDiffer` while the node's channels do not hold what the rows say, as behind a restore from an older backup; `NeverQuiet` if
@@ -184,9 +208,9 @@ impl Funds {
     pub async fn may_let_out(&self) -> Result<(), ServiceError> {
         let known = *self.lock_verdict();
         let residue_msat = match known {
-            Verdict::Agree => return Ok(()),
+            Verdict::Agree(at) if at.elapsed() < VERDICT_AGE => return Ok(()),
             Verdict::Differ(residue_msat) => residue_msat,
-            Verdict::Unknown => match self.compare().await? {
+            Verdict::Unknown | Verdict::Agree(_) => match self.compare().await? {
                 compared if compared.agrees() => return Ok(()),
                 compared => compared.residue_msat,
             },
@@ -208,7 +232,7 @@ impl Funds {
         }
         let seen: Vec<_> =
             look.quiet.iter().map(|(channel, seen)| (channel.user_channel_id, *seen)).collect();
-        table::record_seen(&self.rows, &seen).await?;
+        table::record_seen(&self.rows, &seen, clock::now_ms()).await?;
         Ok(Some(look.comparison))
     }
 
@@ -220,43 +244,53 @@ impl Funds {
         if table::has_begun(&self.rows).await? { self.look().await } else { Ok(None) }
     }
 
-    /// An operator accepts what nothing explains, after having found out: the books agree from then on, and channels of which the rows
-    /// know nothing are taken in with what they hold.
+    /// An operator accepts what nothing explains, after having found out: the books agree from then on. Channels of which the rows know
+    /// nothing are taken in with what they hold, and what was expected only between two bounds is one amount again.
     ///
     /// # Errors
-    /// `OtherResidue` unless exactly `residue_msat` is found now, with nothing in flight; `NeverQuiet` if there was no moment to look.
+    /// `OtherResidue` unless exactly `residue_msat` is found now and there is something to accept; `NeverQuiet` if there was no moment
+    /// with nothing on its way out and nothing being claimed.
     pub async fn accept(&self, residue_msat: i64, note: &str) -> Result<(), ServiceError> {
-        let _one = self.correcting.lock().await;
         let mut found = None;
         for _ in 0..TRIES {
-            if let Some(look) = self.look().await?.filter(|look| look.all_quiet) {
-                if look.comparison.residue_msat == i128::from(residue_msat) && !look.comparison.agrees() {
-                    return self.correct(&look, residue_msat, note).await;
+            let one = self.correcting.lock().await;
+            if let Some(look) = self.look().await?.filter(|look| look.is_exact) {
+                let Comparison { expected, residue_msat: now, .. } = look.comparison;
+                let is_open = !look.comparison.agrees() || expected.min != expected.max;
+                if now == i128::from(residue_msat) && is_open {
+                    return self.correct(&look, note).await;
                 }
-                found = Some(look.comparison.residue_msat);
+                found = Some(now);
             }
+            drop(one);
             tokio::time::sleep(PAUSE).await;
         }
         Err(found.map_or(ServiceError::NeverQuiet, ServiceError::OtherResidue))
     }
 
-    /// The books begin as they are found: with 0 where nothing was before.
+    /// The books begin as they are found: with 0 where nothing was before. Where something was, they have to be found alike for
+    /// [`SETTLED`]: a node that has just started tells again what it has told before.
     async fn begin(&self) -> Result<(), ServiceError> {
-        let _one = self.correcting.lock().await;
-        let Some(look) = self.look().await?.filter(|look| look.all_quiet) else { return Ok(()) };
+        let mut first = self.correcting.lock().await;
+        let Some(look) = self.look().await?.filter(|look| look.is_exact) else { return Ok(()) };
         if table::has_begun(&self.rows).await? {
             return Ok(());
         }
-        let unexplained = look.comparison.node.max - look.comparison.expected.max;
-        let msat = i64::try_from(unexplained).map_err(|error| NodeError::Failed(error.into()))?;
-        self.correct(&look, msat, "the books begin").await
+        let found = look.unexplained();
+        let is_new = found == 0 && look.unknown.is_empty();
+        let since =
+            first.filter(|(before, _)| *before == found).map_or_else(Instant::now, |(_, since)| since);
+        *first = Some((found, since));
+        if is_new || since.elapsed() >= SETTLED {
+            self.correct(&look, "the books begin").await?;
+        }
+        Ok(())
     }
 
-    async fn correct(&self, look: &Look, msat: i64, note: &str) -> Result<(), ServiceError> {
-        let known = table::open_channels(&self.rows).await?;
-        let unknown = look.quiet.iter().filter(|(channel, _)| !known.contains(&channel.user_channel_id));
-        let taken_in: Vec<_> = unknown.map(|(channel, seen)| (*channel, seen.held)).collect();
-        table::correct(&self.rows, &taken_in, msat, note, clock::now_ms()).await?;
+    async fn correct(&self, look: &Look, note: &str) -> Result<(), ServiceError> {
+        let msat = i64::try_from(look.unexplained()).map_err(|error| NodeError::Failed(error.into()))?;
+        let taken_in = &look.unknown;
+        table::correct(&self.rows, taken_in, msat, note, clock::now_ms()).await?;
         *self.lock_verdict() = Verdict::Unknown;
         if msat != 0 || !taken_in.is_empty() {
             tracing::warn!(msat, channels = taken_in.len(), note, "books of the node's channels corrected");
@@ -271,8 +305,8 @@ impl Funds {
         if self.node.has_event() || journal::read(&self.rows).await? != journal {
             return Ok(None);
         }
-        let (mut node, mut unknown_channels, mut all_quiet) = (Range::default(), 0_u64, true);
-        let mut quiet = Vec::new();
+        let (mut node, mut is_exact) = (Range::default(), true);
+        let (mut unknown, mut quiet) = (Vec::new(), Vec::new());
         for channel in &funds.open {
             // Without one the peer has not signed yet, and nobody's money is in it.
             let Some(commitment) = funds.commitments.get(&channel.channel_id) else { continue };
@@ -280,32 +314,31 @@ impl Funds {
             if known.contains(&channel.user_channel_id) {
                 node = node.plus(held);
             } else {
-                unknown_channels += 1;
+                unknown.push((*channel, amount(held.max)?));
             }
-            if commitment.is_quiet() {
+            is_exact &= held.min == held.max && commitment.claiming == AmountMsat::ZERO;
+            if held.min == held.max && commitment.is_quiet() {
                 quiet.push((*channel, Seen { held: amount(held.max)?, to_self: commitment.to_self }));
-            } else {
-                all_quiet = false;
             }
         }
         // The node may have taken what it was told to take, and not have said so yet.
         let claiming = i128::from(journal.claim_requested_msat);
         node.min -= claiming;
         let expected = journal.expected_in_channels();
-        let total = |sats: &BTreeMap<_, AmountSat>| {
-            sats.values().try_fold(AmountSat::ZERO, |sum, sat| sum.checked_add(*sat))
+        let total = |part: fn(&Settling) -> AmountSat| {
+            let sum = funds.settling.values().map(part).try_fold(AmountSat::ZERO, AmountSat::checked_add);
+            sum.map_err(|error| NodeError::Failed(error.into()))
         };
-        let settling = total(&funds.settling).map_err(|error| NodeError::Failed(error.into()))?;
         let comparison = Comparison {
             journal,
             expected,
             node,
             residue_msat: node.beyond(expected),
-            unknown_channels,
-            settling,
-            sweeping: funds.sweeping,
+            unknown_channels: u64::try_from(unknown.len()).unwrap_or(u64::MAX),
+            settling: total(|left| left.to_wallet)?,
+            sweeping: total(|left| left.sweeping)?,
         };
-        Ok(Some(Look { comparison, quiet, all_quiet: all_quiet && claiming == 0 }))
+        Ok(Some(Look { comparison, quiet, unknown, is_exact: is_exact && claiming == 0 }))
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ailayer_primitives::{AmountMsat, Digest, UnixMs};
+use ailayer_primitives::{AmountMsat, AmountSat, Digest, UnixMs};
 use ailayer_store::{StoreError, Tx};
 
 use super::{Rows, channel, corrupt, row};
 use crate::domain::channel::UserChannelId;
-use crate::domain::funds::{OpenChannel, Range, Seen};
+use crate::domain::funds::{ChannelId, OpenChannel, Range, Seen};
 
 /// A channel that was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,12 @@ pub struct Known {
     pub opened: AmountMsat,
     /// What it held when it was last looked at with nothing in flight.
     pub seen: Option<Seen>,
-    /// The protocol's id, and the channel's size.
-    pub channel: ([u8; 32], ailayer_primitives::AmountSat),
+    /// What hold invoices and outgoing payments have locked now, or have moved since that look, in whatever channel; at most its size.
+    pub moved: AmountMsat,
+    /// The protocol's id.
+    pub channel_id: ChannelId,
+    /// The channel's size.
+    pub amount: AmountSat,
     /// True once both sides had confirmed it.
     pub was_ready: bool,
     /// True once its close is written down.
@@ -32,7 +36,8 @@ pub async fn has_begun(rows: &Rows) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Makes the books agree: takes in channels with what they hold, and notes what nothing explains.
+/// Makes the books agree: takes in channels with what they hold, takes closed ones for what they held at least, and notes what nothing
+/// explains.
 pub async fn correct(
     rows: &Rows,
     channels: &[(OpenChannel, AmountMsat)],
@@ -44,6 +49,11 @@ pub async fn correct(
     for (channel, held) in channels {
         insert_in_tx(&mut tx, channel, *held, now).await?;
     }
+    sqlx::query(
+        "update channel_funds set closed_max_msat = closed_min_msat where closed_max_msat > closed_min_msat",
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query("insert into funds_correction (msat, note, recorded_unix_ms) values ($1, $2, $3)")
         .bind(msat)
         .bind(note)
@@ -89,16 +99,17 @@ async fn insert_in_tx(
 }
 
 /// Writes down what channels were seen to hold with nothing in flight.
-pub async fn record_seen(rows: &Rows, seen: &[(UserChannelId, Seen)]) -> Result<(), StoreError> {
+pub async fn record_seen(rows: &Rows, seen: &[(UserChannelId, Seen)], now: UnixMs) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
     for (channel, seen) in seen {
         sqlx::query(
-            "update channel_funds set seen_msat = $2, seen_to_self_sat = $3 \
-             where user_channel_id = $1 and (seen_msat, seen_to_self_sat) is distinct from ($2, $3)",
+            "update channel_funds set seen_msat = $2, seen_to_self_sat = $3, seen_unix_ms = $4 \
+             where user_channel_id = $1",
         )
         .bind(channel.to_bytes().as_slice())
         .bind(seen.held.to_i64())
         .bind(row::sat_param(seen.to_self))
+        .bind(row::time(now.0))
         .execute(&mut *tx)
         .await?;
     }
@@ -111,6 +122,14 @@ pub async fn find(rows: &Rows, channel: UserChannelId) -> Result<Option<Known>, 
     let found = sqlx::query(
         "select outbound, opened_msat, seen_msat, seen_to_self_sat, channel_id, amount_sat, \
            closed_unix_ms is not null as closed, \
+           least(amount_sat * 1000, \
+             (select coalesce(sum(accepted_amount_msat), 0)::bigint from hold_invoice \
+               where state in ('ACCEPTED', 'CLAIM_REQUESTED', 'RELEASE_REQUESTED') \
+                 or (accepted_amount_msat is not null \
+                   and updated_unix_ms >= coalesce(seen_unix_ms, opened_unix_ms))) \
+             + (select coalesce(sum(amount_msat + fee_limit_msat), 0)::bigint from outgoing_payment \
+               where state = 'IN_FLIGHT' or updated_unix_ms >= coalesce(seen_unix_ms, opened_unix_ms)) \
+           ) as moved_msat, \
            exists (select from channel where channel.user_channel_id = channel_funds.user_channel_id) as was_ready \
          from channel_funds where user_channel_id = $1",
     )
@@ -126,7 +145,9 @@ pub async fn find(rows: &Rows, channel: UserChannelId) -> Result<Option<Known>, 
         outbound: row::get(&found, "outbound")?,
         opened: row::msat(&found, "opened_msat")?,
         seen,
-        channel: (row::bytes(&found, "channel_id")?, row::sat(&found, "amount_sat")?),
+        moved: row::msat(&found, "moved_msat")?,
+        channel_id: row::bytes(&found, "channel_id")?,
+        amount: row::sat(&found, "amount_sat")?,
         was_ready: row::get(&found, "was_ready")?,
         closed: row::get(&found, "closed")?,
     }))
@@ -164,21 +185,15 @@ pub async fn open_channels(rows: &Rows) -> Result<BTreeSet<UserChannelId>, Store
     found.iter().map(id).collect()
 }
 
-/// Counts what a forwarded payment earned, once. `again` says that it may be the event that was counted last.
-pub async fn record_forwarded(
-    rows: &Rows,
-    fee: AmountMsat,
-    fingerprint: Digest,
-    again: bool,
-) -> Result<(), StoreError> {
+/// Counts what a forwarded payment earned, once: what was counted last, and was not forgotten since, is the same event again.
+pub async fn record_forwarded(rows: &Rows, fee: AmountMsat, fingerprint: Digest) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
     sqlx::query(
         "update forwarding set earned_msat = earned_msat + $1, payments = payments + 1, undropped = $2 \
-         where not ($3 and undropped is not distinct from $2)",
+         where undropped is distinct from $2",
     )
     .bind(fee.to_i64())
     .bind(fingerprint.as_bytes().as_slice())
-    .bind(again)
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
