@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::fake_node::{FakeNode, Outcome};
 use crate::nodes::{PATIENCE, PRICE_MSAT, pay};
+use crate::running::{agreeing, until};
 use crate::world::{alone, exclusive};
 
 /// A node and somebody who pays its invoices.
@@ -159,7 +160,18 @@ async fn what_the_node_does_not_know_it_refuses(bench: &dyn Bench) {
 #[test]
 fn the_real_node_keeps_the_contract() {
     exclusive(async |world| {
+        agreeing(world).await;
         world.without_service(async |world| every_scenario(&Real(&*world.node, &world.payer)).await).await;
+        // Two payments were claimed behind the rows' back, which is what the books are there to find.
+        let taken = i64::try_from(2 * PRICE_MSAT + 1_000).unwrap();
+        until("what was taken", async || match world.app.funds.compare().await {
+            Ok(compared) if compared.residue_msat == taken.into() => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        assert!(world.app.funds.may_let_out().await.is_err(), "payouts are halted");
+        world.app.funds.accept(taken, "claimed on the node itself").await.unwrap();
+        agreeing(world).await;
     });
 }
 

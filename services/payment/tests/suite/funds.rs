@@ -7,7 +7,6 @@ use ailayer_devnet::{Bitcoind, DataDir, Postgres, free_port};
 use ailayer_payment::domain::channel::UserChannelId;
 use ailayer_payment::domain::funds::{Commitment, NodeFunds, OpenChannel, Range, Settling};
 use ailayer_payment::ports::{LightningNode, NodeEvent};
-use ailayer_payment::service::funds::Comparison;
 use ailayer_platform::error::ErrorReason;
 use ailayer_primitives::{AmountSat, Digest, PaymentHash};
 use ailayer_proto::ailayer::payment::v1::payment_service_server::PaymentService as _;
@@ -20,16 +19,8 @@ use crate::bench::{Bench, foreign_invoice, msat};
 use crate::nodes::{
     PRICE_MSAT, config, money_taken, open_channel, pay, start_node, start_payer, wait_mempool,
 };
-use crate::running::{Running, assert_reason, until};
+use crate::running::{Running, agreeing, assert_reason, until};
 use crate::world::{alone, exclusive};
-
-async fn agreeing(service: &Running) -> Comparison {
-    until("books that agree", async || match service.app.funds.compare().await {
-        Ok(compared) if compared.agrees() => Ok(compared),
-        other => Err(format!("{other:?}")),
-    })
-    .await
-}
 
 fn exact(range: Range) -> i128 {
     assert_eq!(range.min, range.max, "nothing is in motion");

@@ -8,6 +8,7 @@ use ailayer_payment::app::App;
 use ailayer_payment::domain::preimage::PreimageSecret;
 use ailayer_payment::ports::{LightningNode, PayoutLog};
 use ailayer_payment::rpc::Handler;
+use ailayer_payment::service::funds::Comparison;
 use ailayer_payment::store::Rows;
 use ailayer_platform::error::{ErrorReason, reason_of};
 use ailayer_platform::health::Health;
@@ -171,6 +172,15 @@ pub fn request(id: Uuid, amount_msat: u64, expiry_s: u32) -> pb::CreateHoldInvoi
 pub fn assert_reason<T: std::fmt::Debug>(outcome: Result<T, Status>, reason: ErrorReason) {
     let status = outcome.expect_err("should have been refused");
     assert_eq!(reason_of(&status), Some(reason), "{status:?}");
+}
+
+/// Waits for books that agree with what the node's channels hold.
+pub async fn agreeing(service: &Running) -> Comparison {
+    until("books that agree", async || match service.app.funds.compare().await {
+        Ok(compared) if compared.agrees() => Ok(compared),
+        other => Err(format!("{other:?}")),
+    })
+    .await
 }
 
 /// Tries until it holds; says what was wrong last if it never does.
