@@ -31,6 +31,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(5, "node tip", "../migrations/0005_node_tip.sql"),
     migration!(6, "payout", "../migrations/0006_payout.sql"),
     migration!(7, "channel funds", "../migrations/0007_channel_funds.sql"),
+    migration!(8, "journal sums", "../migrations/0008_journal_sums.sql"),
 ];
 
 /// The writer's name: one process a schema, as one process a node.
