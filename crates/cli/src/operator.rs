@@ -1,7 +1,8 @@
 //! `ailayer operator`, `account`, `key`, `price`, `brake`, `adjust`, `suspense`, `reconcile`: what an operator does.
 
 use ailayer_client::admin::{
-    self as pb, Account, AccountLimits, Adjustment, ApiKey, Brake, KeyTerms, Price, SuspenseItem,
+    self as pb, Account, AccountLimits, Adjustment, AdjustmentSubject, ApiKey, Brake, KeyTerms, Price,
+    SuspenseItem,
 };
 use ailayer_client::{AdminClient, ClientConfig};
 use ailayer_primitives::{Digest, RequestId};
@@ -283,15 +284,27 @@ pub async fn adjust(args: AdjustArgs, out: &Output) -> Result<(), Failure> {
                 account_id: account,
                 amount_msat,
                 note,
+                subject: AdjustmentSubject::Unspecified.into(),
+            };
+            vec![client.propose(request).await?]
+        }
+        AdjustCommand::ProposeLoss { amount_msat, note, request_id } => {
+            let request = pb::ProposeAdjustmentRequest {
+                request_id: fresh(request_id),
+                account_id: String::new(),
+                amount_msat,
+                note,
+                subject: AdjustmentSubject::ChannelLoss.into(),
             };
             vec![client.propose(request).await?]
         }
     };
+    let is_loss = |it: &Adjustment| it.subject() == AdjustmentSubject::ChannelLoss;
     let row = |it: &Adjustment| {
         let state = if it.applied_unix_ms == 0 { "waits" } else { "applied" };
         vec![
             it.adjustment_id.clone(),
-            it.account_id.clone(),
+            if is_loss(it) { "channel loss".to_owned() } else { it.account_id.clone() },
             it.amount_msat.to_string(),
             state.to_owned(),
             it.proposed_by.clone(),
@@ -301,8 +314,8 @@ pub async fn adjust(args: AdjustArgs, out: &Output) -> Result<(), Failure> {
     };
     let value = |it: &Adjustment| {
         json!({
-            "adjustment_id": it.adjustment_id, "account_id": it.account_id, "amount_msat": it.amount_msat,
-            "note": it.note, "proposed_by": it.proposed_by, "approved_by": it.approved_by,
+            "adjustment_id": it.adjustment_id, "subject": if is_loss(it) { "channel_loss" } else { "customer" },
+            "account_id": it.account_id, "amount_msat": it.amount_msat, "note": it.note, "proposed_by": it.proposed_by, "approved_by": it.approved_by,
             "proposed_unix_ms": it.proposed_unix_ms, "applied_unix_ms": it.applied_unix_ms,
         })
     };
@@ -364,6 +377,7 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
         "explained": named(&report.explained),
         "residue_msat": report.residue_msat,
         "explained_payments": report.explained_payments,
+        "lost_with_channels_msat": report.lost_with_channels_msat,
         "node": {
             "expected_min_msat": node.expected_min_msat,
             "expected_max_msat": node.expected_max_msat,
@@ -376,8 +390,12 @@ pub async fn reconcile(args: ReconcileArgs, out: &Output) -> Result<(), Failure>
             "forwarding_earned_msat": node.forwarding_earned_msat,
         },
     });
+    let lost = match report.lost_with_channels_msat {
+        0 => String::new(),
+        msat => format!(", {msat} msat lost with channels"),
+    };
     let mut text = format!(
-        "as of event       {}\nledger            {} msat in Lightning\njournal           {} msat taken\nresidue           {} msat",
+        "as of event       {}\nledger            {} msat in Lightning{lost}\njournal           {} msat taken\nresidue           {} msat",
         report.cursor, report.ledger_lightning_msat, report.journal_taken_msat, report.residue_msat
     );
     for it in &report.explained {

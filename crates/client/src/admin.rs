@@ -6,9 +6,9 @@ use futures::stream::{BoxStream, StreamExt as _};
 use pb::admin_service_client::AdminServiceClient;
 
 pub use pb::{
-    Account, AccountLimits, Adjustment, ApiKey, Brake, CreateAccountRequest, CreateApiKeyRequest,
-    ExportAccountStatementRequest, Finding, FreezeAccountRequest, KeyTerms, NodeFunds, Price,
-    ProposeAdjustmentRequest, ReconcileResponse, SetAccountLimitsRequest, SuspenseItem,
+    Account, AccountLimits, Adjustment, AdjustmentSubject, ApiKey, Brake, CreateAccountRequest,
+    CreateApiKeyRequest, ExportAccountStatementRequest, Finding, FreezeAccountRequest, KeyTerms, NodeFunds,
+    Price, ProposeAdjustmentRequest, ReconcileResponse, SetAccountLimitsRequest, SuspenseItem,
     UnfreezeAccountRequest,
 };
 

@@ -44,6 +44,8 @@ pub struct Report {
     pub ties: Ties,
     /// What the ledger says is ours in Lightning, millisatoshi.
     pub ledger_msat: i64,
+    /// What of it operators have booked as lost with channels, and is no longer there, millisatoshi.
+    pub lost_msat: i64,
     /// The payment service's sums.
     pub journal: Journal,
     /// What of it came in, with and without a row that asked for it, millisatoshi.
@@ -64,22 +66,27 @@ pub async fn reconcile(store: &Store, payments: &Arc<dyn Payments>) -> Result<Re
         let journal = payments.journal().await?;
         // Between these two looks at the cursor nothing was taken in, so the balance is as of that event.
         let before = inbox::cursor(store.pool(), SOURCE).await?;
-        let ledger_msat =
-            ledger::accounts::house_balance(store.pool(), HouseKind::Lightning, Asset::Btc).await?;
+        let kinds = [HouseKind::Lightning, HouseKind::ChannelLoss];
+        let [ledger_msat, lost_msat] =
+            ledger::accounts::house_balances(store.pool(), kinds, Asset::Btc).await?;
         let after = inbox::cursor(store.pool(), SOURCE).await?;
         if before == journal.cursor && after == journal.cursor {
             let findings = ledger::audit::verify(store.pool()).await?;
             let ties = ties::verify(store.pool()).await?;
             let explained_payments = explained_payments::count(store.pool()).await?;
             let funds = payments.compare_funds().await?;
-            return Ok(Report { explained_payments, funds, ..report(findings, ties, ledger_msat, journal) });
+            return Ok(Report {
+                explained_payments,
+                funds,
+                ..report(findings, ties, [ledger_msat, lost_msat], journal)
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }
     Err(ReconcileError::Behind)
 }
 
-fn report(findings: Findings, ties: Ties, ledger_msat: i64, journal: Journal) -> Report {
+fn report(findings: Findings, ties: Ties, [ledger_msat, lost_msat]: [i64; 2], journal: Journal) -> Report {
     let signed = |msat: u64| i64::try_from(msat).unwrap_or(i64::MAX);
     // The gateway sends nothing by itself: what the operator sent is the operator's, and is not in its ledger.
     let explained = [
@@ -87,14 +94,15 @@ fn report(findings: Findings, ties: Ties, ledger_msat: i64, journal: Journal) ->
         ("fees of sending", signed(journal.fees_msat).saturating_neg()),
     ];
     let explained: Vec<_> = explained.into_iter().filter(|(_, msat)| *msat != 0).collect();
-    // What came in must be in the ledger to the millisatoshi, as somebody's or in suspense; the rest explains what else the
-    // node did.
+    // What came in must be in the ledger to the millisatoshi, as somebody's or in suspense, whether it is there still or was lost with a
+    // channel; the rest explains what else the node did.
     let received_msat = journal.claimed_msat.saturating_add(journal.unexpected_received_msat);
-    let residue_msat = i128::from(ledger_msat) - i128::from(received_msat);
+    let residue_msat = i128::from(ledger_msat) + i128::from(lost_msat) - i128::from(received_msat);
     Report {
         findings,
         ties,
         ledger_msat,
+        lost_msat,
         journal,
         received_msat,
         explained,
@@ -118,8 +126,10 @@ mod tests {
             fees_msat: 0,
             unexpected_payments: 0,
         };
-        let report = report(Findings::default(), Ties::default(), 990, journal);
+        let with = |ledger| report(Findings::default(), Ties::default(), ledger, journal);
+        let report = with([990, 0]);
         assert_eq!(report.residue_msat, -15);
+        assert_eq!(with([1_005 - 40, 40]).residue_msat, 0, "what was lost had come in");
         assert_eq!(report.explained, [("sent by the operator", -300)]);
     }
 }

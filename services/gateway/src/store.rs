@@ -69,6 +69,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(14, "guards", "../migrations/0014_guards.sql"),
     migration!(15, "tensors", "../migrations/0015_tensors.sql"),
     migration!(16, "explained_payments", "../migrations/0016_explained_payments.sql"),
+    migration!(17, "channel_loss", "../migrations/0017_channel_loss.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::brake::Brake;
 use crate::domain::deposit::DepositState;
 use crate::domain::job::{State, Transition};
-use crate::domain::ledger::CustomerId;
+use crate::domain::ledger::correction::Subject;
 use crate::domain::release::ReleaseReason;
 use crate::store::JobRecord;
 
@@ -75,7 +75,11 @@ static ADJUSTMENTS: LazyLock<Counter> = LazyLock::new(|| {
     counter("ailayer.gateway.adjustments", "{step}", "Corrections of balances, proposed and applied.")
 });
 static ADJUSTED_MSAT: LazyLock<Counter> = LazyLock::new(|| {
-    counter("ailayer.gateway.adjusted_amount", "msat", "What corrections have given and taken, by direction.")
+    counter(
+        "ailayer.gateway.adjusted_amount",
+        "msat",
+        "What corrections have debited and credited, by what they are of.",
+    )
 });
 static BRAKE_ENGAGED: LazyLock<Gauge> = LazyLock::new(|| {
     gauge("ailayer.gateway.brake.engaged", "1", "1 while an operator's brake is on, else 0.")
@@ -225,16 +229,22 @@ pub fn deposit_moved(deposit_id: Uuid, state: DepositState, credited: AmountMsat
 }
 
 /// An operator proposed to correct a balance.
-pub fn adjustment_proposed(adjustment_id: Uuid, account_id: CustomerId, amount_msat: i64, operator: &str) {
+pub fn adjustment_proposed(adjustment_id: Uuid, subject: Subject, amount_msat: i64, operator: &str) {
     ADJUSTMENTS.add(1, &[("step", "proposed")]);
-    tracing::warn!(%adjustment_id, %account_id, amount_msat, operator, "correction proposed");
+    tracing::warn!(%adjustment_id, ?subject, amount_msat, operator, "correction proposed");
 }
 
 /// Another one approved, and it is applied.
-pub fn adjustment_applied(adjustment_id: Uuid, amount_msat: i64, operator: &str) {
+pub fn adjustment_applied(adjustment_id: Uuid, subject: Subject, amount_msat: i64, operator: &str) {
     ADJUSTMENTS.add(1, &[("step", "applied")]);
-    let direction = if amount_msat < 0 { "debit" } else { "credit" };
-    ADJUSTED_MSAT.add(amount_msat.unsigned_abs(), &[("direction", direction)]);
+    // Of the account that is corrected: a loss is a debit of its expense.
+    let direction = match subject {
+        Subject::Customer(_) if amount_msat < 0 => "debit",
+        Subject::Customer(_) => "credit",
+        Subject::ChannelLoss if amount_msat < 0 => "credit",
+        Subject::ChannelLoss => "debit",
+    };
+    ADJUSTED_MSAT.add(amount_msat.unsigned_abs(), &[("subject", subject.as_str()), ("direction", direction)]);
     tracing::warn!(%adjustment_id, amount_msat, operator, "correction applied");
 }
 

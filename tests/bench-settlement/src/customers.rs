@@ -62,6 +62,7 @@ impl Customers {
                 account_id: account_id.clone(),
                 amount_msat: BALANCE_MSAT,
                 note: "for the bench".to_owned(),
+                ..ProposeAdjustmentRequest::default()
             };
             bob.approve(alice.propose(gift).await?.adjustment_id).await?;
             accounts.push(Customer { account_id: account_id.parse()?, key });

@@ -241,6 +241,19 @@ pub enum AdjustCommand {
         #[arg(long)]
         request_id: Option<RequestId>,
     },
+    /// Propose to book what was lost with a channel: taken before, and gone with its close. No customer's balance moves, and no job
+    /// changes. Nothing is booked before another operator approves it.
+    ProposeLoss {
+        /// How much was lost, millisatoshi; negative came back.
+        #[arg(allow_negative_numbers = true)]
+        amount_msat: i64,
+        /// Which channel, and why.
+        #[arg(long)]
+        note: String,
+        /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
+        #[arg(long)]
+        request_id: Option<RequestId>,
+    },
     /// Approve and apply a correction that another operator has proposed.
     Approve {
         /// Which one.

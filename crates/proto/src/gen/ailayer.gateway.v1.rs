@@ -1519,15 +1519,18 @@ pub struct ProposeAdjustmentRequest {
     /// The caller's idempotency key, a UUID (version 4).
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
-    /// Which account.
+    /// Which account; empty if `subject` is no customer's balance.
     #[prost(string, tag = "2")]
     pub account_id: ::prost::alloc::string::String,
-    /// By how much the balance changes, millisatoshi; not 0.
+    /// By how much the balance, or the loss, changes, millisatoshi; not 0. A negative loss is one that came back.
     #[prost(int64, tag = "3")]
     pub amount_msat: i64,
     /// Why, 1 to 256 bytes.
     #[prost(string, tag = "4")]
     pub note: ::prost::alloc::string::String,
+    /// What it is of.
+    #[prost(enumeration = "AdjustmentSubject", tag = "5")]
+    pub subject: i32,
 }
 /// Carries the proposal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1542,10 +1545,10 @@ pub struct Adjustment {
     /// Its id, a UUID.
     #[prost(string, tag = "1")]
     pub adjustment_id: ::prost::alloc::string::String,
-    /// Which account.
+    /// Which account; empty if `subject` is no customer's balance.
     #[prost(string, tag = "2")]
     pub account_id: ::prost::alloc::string::String,
-    /// By how much the balance changes, millisatoshi.
+    /// By how much the balance, or the loss, changes, millisatoshi.
     #[prost(int64, tag = "3")]
     pub amount_msat: i64,
     /// Why.
@@ -1563,6 +1566,9 @@ pub struct Adjustment {
     /// When it was applied, Unix milliseconds; 0 while it waits.
     #[prost(uint64, tag = "8")]
     pub applied_unix_ms: u64,
+    /// What it is of.
+    #[prost(enumeration = "AdjustmentSubject", tag = "9")]
+    pub subject: i32,
 }
 /// Asks to approve a correction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1689,7 +1695,7 @@ pub struct ReconcileResponse {
     /// What the node did besides, by name, millisatoshi: it is in no ledger, and no part of the residue.
     #[prost(message, repeated, tag = "5")]
     pub explained: ::prost::alloc::vec::Vec<Finding>,
-    /// What the ledger has more than the journal, millisatoshi. Anything but 0 needs a person.
+    /// What the ledger has more than the journal, what was booked as lost included, millisatoshi. Anything but 0 needs a person.
     #[prost(int64, tag = "6")]
     pub residue_msat: i64,
     /// Payments without a row that operators have explained: they are not among the findings.
@@ -1698,6 +1704,9 @@ pub struct ReconcileResponse {
     /// The payment service's journal against the money in the node's channels.
     #[prost(message, optional, tag = "8")]
     pub node: ::core::option::Option<NodeFunds>,
+    /// What operators have booked as lost with channels, millisatoshi: it was taken, and is not in `ledger_lightning_msat` any more.
+    #[prost(int64, tag = "9")]
+    pub lost_with_channels_msat: i64,
 }
 /// Compares what the node's channels hold with what the payment service's rows say they should. Both lie between two bounds: where money
 /// is in motion, or a channel's close left only whole satoshi to read.
@@ -1770,6 +1779,36 @@ pub struct ExplainPaymentsResponse {
     /// So many of the journal's payments without a row.
     #[prost(uint64, tag = "1")]
     pub explained_payments: u64,
+}
+/// Says what a correction is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AdjustmentSubject {
+    /// The balance of a customer, `account_id`.
+    Unspecified = 0,
+    /// What was lost with a channel after it had been taken: `expense:channel_loss` grows, `asset:lightning` shrinks. The jobs that it
+    /// was taken for stay as they are.
+    ChannelLoss = 1,
+}
+impl AdjustmentSubject {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ADJUSTMENT_SUBJECT_UNSPECIFIED",
+            Self::ChannelLoss => "ADJUSTMENT_SUBJECT_CHANNEL_LOSS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ADJUSTMENT_SUBJECT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ADJUSTMENT_SUBJECT_CHANNEL_LOSS" => Some(Self::ChannelLoss),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod admin_service_client {
@@ -2248,7 +2287,8 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("ailayer.gateway.v1.AdminService", "SetBrake"));
             self.inner.unary(req, path, codec).await
         }
-        /// Proposes a correction of a balance. Nothing moves before another operator has approved it. Idempotent by `request_id`.
+        /// Proposes a correction: of a customer's balance, or of what was lost with a channel. Nothing moves before another operator has
+        /// approved it. Idempotent by `request_id`.
         pub async fn propose_adjustment(
             &mut self,
             request: impl tonic::IntoRequest<super::ProposeAdjustmentRequest>,
@@ -2613,7 +2653,8 @@ pub mod admin_service_server {
             tonic::Response<super::SetBrakeResponse>,
             tonic::Status,
         >;
-        /// Proposes a correction of a balance. Nothing moves before another operator has approved it. Idempotent by `request_id`.
+        /// Proposes a correction: of a customer's balance, or of what was lost with a channel. Nothing moves before another operator has
+        /// approved it. Idempotent by `request_id`.
         async fn propose_adjustment(
             &self,
             request: tonic::Request<super::ProposeAdjustmentRequest>,

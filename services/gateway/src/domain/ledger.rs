@@ -15,12 +15,14 @@
 //! | [`sale`] | the end of a job on the hold rail |
 //! | [`prepaid`] | a job that is paid from a balance |
 //! | [`funding`] | money that comes in for a balance |
+//! | [`correction`] | what a person corrects |
 //! | [`page`] | page tokens |
 //! | [`export`] | lines as CSV and as JSON |
 
 pub mod account;
 pub mod amount;
 pub mod book;
+pub mod correction;
 mod decide;
 pub mod export;
 pub mod funding;

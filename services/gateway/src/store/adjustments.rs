@@ -1,4 +1,4 @@
-//! Corrections of balances: proposed by one operator, approved by another.
+//! Corrections of the books: proposed by one operator, approved by another.
 
 use ailayer_primitives::{RequestId, UnixMs};
 use ailayer_store::{StoreError, Tx};
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::from_bigint;
 use super::ledger::accounts::{ListError, Listed, MAX_PAGE, listed};
 use crate::domain::ledger::CustomerId;
+use crate::domain::ledger::correction::Subject;
 use crate::domain::ledger::page::PageToken;
 
 /// The list's name in page tokens.
@@ -19,9 +20,9 @@ const LIST: &str = "corrections";
 pub struct AdjustmentRecord {
     /// Its id, also the ledger's request id.
     pub id: Uuid,
-    /// Whose balance.
-    pub account: CustomerId,
-    /// By how much it changes, millisatoshi.
+    /// What it is of.
+    pub subject: Subject,
+    /// By how much that grows, millisatoshi.
     pub amount_msat: i64,
     /// Why.
     pub note: String,
@@ -37,7 +38,7 @@ pub struct AdjustmentRecord {
 
 macro_rules! columns {
     () => {
-        "adjustment_id, account_id, amount_msat, note, proposed_by, approved_by, proposed_unix_ms, applied_unix_ms"
+        "adjustment_id, subject, account_id, amount_msat, note, proposed_by, approved_by, proposed_unix_ms, applied_unix_ms"
     };
 }
 
@@ -46,23 +47,25 @@ macro_rules! columns {
 pub async fn propose(
     pool: &PgPool,
     request_id: RequestId,
-    account: CustomerId,
+    subject: Subject,
     amount_msat: i64,
     note: &str,
     operator: &str,
 ) -> Result<Option<AdjustmentRecord>, StoreError> {
     sqlx::query(
-        "insert into adjustments (adjustment_id, request_id, account_id, amount_msat, note, proposed_by,
+        "insert into adjustments (adjustment_id, request_id, subject, account_id, amount_msat, note, proposed_by,
             proposed_unix_ms)
-         select $1, $2, account_id, $4, $5, $6, unix_ms() from accounts where account_id = $3
+         select $1, $2, $7, $3::uuid, $4, $5, $6, unix_ms()
+         where $3::uuid is null or exists (select from accounts where account_id = $3::uuid)
          on conflict (request_id) do nothing",
     )
     .bind(Uuid::now_v7())
     .bind(request_id.uuid())
-    .bind(account.uuid())
+    .bind(subject.customer().map(CustomerId::uuid))
     .bind(amount_msat)
     .bind(note)
     .bind(operator)
+    .bind(subject.as_str())
     .execute(pool)
     .await?;
     let query = concat!("select ", columns!(), " from adjustments where request_id = $1");
@@ -118,9 +121,10 @@ pub async fn list(
 fn read(row: &PgRow) -> Result<AdjustmentRecord, StoreError> {
     let time = |ms: i64| from_bigint(ms, "time of a correction").map(UnixMs);
     let applied: Option<i64> = row.try_get("applied_unix_ms")?;
+    let account: Option<Uuid> = row.try_get("account_id")?;
     Ok(AdjustmentRecord {
         id: row.try_get("adjustment_id")?,
-        account: CustomerId::new(row.try_get("account_id")?),
+        subject: subject(row.try_get("subject")?, account)?,
         amount_msat: row.try_get("amount_msat")?,
         note: row.try_get("note")?,
         proposed_by: row.try_get("proposed_by")?,
@@ -128,4 +132,13 @@ fn read(row: &PgRow) -> Result<AdjustmentRecord, StoreError> {
         proposed_at: time(row.try_get("proposed_unix_ms")?)?,
         applied_at: applied.map(time).transpose()?,
     })
+}
+
+fn subject(name: &str, account: Option<Uuid>) -> Result<Subject, StoreError> {
+    let found = account.map_or(Subject::ChannelLoss, |account| Subject::Customer(CustomerId::new(account)));
+    if found.as_str() == name {
+        Ok(found)
+    } else {
+        Err(StoreError::Corrupt(format!("a correction of {name:?}, account {account:?}")))
+    }
 }

@@ -168,6 +168,7 @@ async fn a_correction_takes_two_operators() {
         account_id: customer.id.to_string(),
         amount_msat: 250,
         note: "goodwill".to_owned(),
+        ..Default::default()
     };
     let proposed = admin!(gateway, "alice", propose_adjustment, request.clone()).unwrap().adjustment.unwrap();
     let again = admin!(gateway, "alice", propose_adjustment, request.clone()).unwrap().adjustment.unwrap();
@@ -213,6 +214,63 @@ async fn a_correction_takes_two_operators() {
     let nobody = pb::ProposeAdjustmentRequest { request_id: id(), account_id: id(), ..request };
     let refused = admin!(gateway, "bob", propose_adjustment, nobody).unwrap_err();
     assert_eq!(reason(&refused), ErrorReason::AccountNotFound);
+}
+
+/// What was taken and then went down with a channel: booked by two, and the job that it was taken for stays settled.
+#[tokio::test]
+async fn what_a_channel_has_lost_is_an_expense_and_the_books_agree() {
+    let world = World::new().await;
+    let gateway = world.start().await;
+    let bought = gateway.quote(&["hello"]).await;
+    world.payments.pay(bought.id());
+    world.wait_for(bought.id(), State::Settled).await;
+    world.events_taken_in().await;
+    let reconcile = async || admin!(gateway, "alice", reconcile, pb::ReconcileRequest::default()).unwrap();
+    let taken = reconcile().await.ledger_lightning_msat;
+    assert!(taken > 700);
+    let request = pb::ProposeAdjustmentRequest {
+        request_id: id(),
+        amount_msat: 700,
+        note: "dust of channel 7".to_owned(),
+        subject: pb::AdjustmentSubject::ChannelLoss.into(),
+        ..Default::default()
+    };
+    for bad in [
+        pb::ProposeAdjustmentRequest { account_id: id(), ..request.clone() },
+        pb::ProposeAdjustmentRequest { subject: 7, ..request.clone() },
+        pb::ProposeAdjustmentRequest { amount_msat: 0, ..request.clone() },
+    ] {
+        let refused = admin!(gateway, "alice", propose_adjustment, bad).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::InvalidField);
+    }
+    let mut booked = 0;
+    for msat in [700, -200] {
+        let request = pb::ProposeAdjustmentRequest { request_id: id(), amount_msat: msat, ..request.clone() };
+        let proposed =
+            admin!(gateway, "alice", propose_adjustment, request.clone()).unwrap().adjustment.unwrap();
+        assert_eq!(
+            (proposed.subject(), proposed.account_id.as_str()),
+            (pb::AdjustmentSubject::ChannelLoss, "")
+        );
+        let other = pb::ProposeAdjustmentRequest { amount_msat: msat + 1, ..request };
+        let refused = admin!(gateway, "alice", propose_adjustment, other).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::RequestIdReused);
+        let approve = pb::ApproveAdjustmentRequest { adjustment_id: proposed.adjustment_id };
+        let refused = admin!(gateway, "alice", approve_adjustment, approve.clone()).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::NotAllowed);
+        assert_eq!(reconcile().await.lost_with_channels_msat, booked, "a proposal books nothing");
+        for _ in 0..2 {
+            admin!(gateway, "bob", approve_adjustment, approve.clone()).unwrap();
+        }
+        booked += msat;
+        let report = reconcile().await;
+        assert_eq!(
+            (report.ledger_lightning_msat, report.lost_with_channels_msat, report.residue_msat),
+            (taken - booked, booked, 0)
+        );
+        assert_eq!(report.findings, []);
+    }
+    world.wait_for(bought.id(), State::Settled).await;
 }
 
 #[tokio::test]

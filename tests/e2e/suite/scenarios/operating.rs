@@ -125,6 +125,7 @@ pub async fn from_the_price_to_the_books(stage: &Stage) -> anyhow::Result<()> {
     ensure!(waiting.as_array().is_some_and(Vec::is_empty), "in suspense: {waiting}");
     let books = ailayer(stage, Who::Bob, &["reconcile"]).await?.json()?;
     ensure!(number(&books, "/residue_msat")? == 0 && number(&books, "/node/residue_msat")? == 0, "{books}");
+    lost(stage, number(&books, "/ledger_lightning_msat")?).await?;
     let other = ["reconcile", "--accept-node-residue", "-5", "--note", "not there"];
     ailayer(stage, Who::Bob, &other).await?.refused(REFUSED, "residue of -5 msat")?;
     let made = ailayer(stage, Who::Alice, &["operator", "new", "carol"]).await?.json()?;
@@ -146,6 +147,23 @@ async fn correct(stage: &Stage, account: &str) -> anyhow::Result<()> {
     let name = "ailayer_gateway_adjusted_amount";
     let seen = stage.metric(Service::Gateway, name, "direction=\"credit\"").await?;
     ensure!(seen == 30_000.0, "{name} says {seen} after a gift of {GIFT_MSAT} msat");
+    Ok(())
+}
+
+/// A channel takes money with it, and gives it back; of `taken` millisatoshi.
+async fn lost(stage: &Stage, taken: i64) -> anyhow::Result<()> {
+    for (msat, lost) in [("400", 400), ("-400", 0)] {
+        let propose = ["adjust", "propose-loss", msat, "--note", "dust of a channel closed by force"];
+        let proposed = ailayer(stage, Who::Alice, &propose).await?.json()?;
+        ensure!(text(&proposed, "/0/subject")? == "channel_loss", "{proposed}");
+        let id = text(&proposed, "/0/adjustment_id")?;
+        ailayer(stage, Who::Bob, &["adjust", "approve", &id]).await?.json()?;
+        let books = ailayer(stage, Who::Bob, &["reconcile"]).await?.json()?;
+        let found = ["/lost_with_channels_msat", "/ledger_lightning_msat", "/residue_msat"]
+            .map(|pointer| number(&books, pointer));
+        let [found_lost, in_lightning, residue] = found;
+        ensure!((found_lost?, in_lightning?, residue?) == (lost, taken - lost, 0), "{books}");
+    }
     Ok(())
 }
 

@@ -1,14 +1,13 @@
-//! Corrections of a balance: proposed by one operator, approved and applied by another.
+//! Corrections of the books: proposed by one operator, approved and applied by another.
 
 use ailayer_platform::error::Failure;
-use ailayer_primitives::{JobId, RequestId};
+use ailayer_primitives::JobId;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_store::StoreError;
 
 use super::reason;
-use crate::domain::ledger::{
-    AccountId, Action, Amount, Asset, CustomerId, Direction, HouseKind, Note, Operation, Stripe, Verdict,
-};
+use crate::domain::ledger::correction::{Subject, correction};
+use crate::domain::ledger::{Amount, CustomerId, Note, Operation, Stripe, Verdict};
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::adjustments::{self, AdjustmentRecord};
@@ -21,7 +20,7 @@ pub(super) async fn propose(
     request: pb::ProposeAdjustmentRequest,
 ) -> Answer<pb::ProposeAdjustmentResponse> {
     let request_id = convert::request_id(&request.request_id)?;
-    let account = CustomerId::new(convert::id(&request.account_id));
+    let subject = subject(&request)?;
     let note = reason(request.note)?;
     let units = i64::try_from(request.amount_msat.unsigned_abs()).ok();
     if units.is_none_or(|units| Amount::try_new(units).is_err()) {
@@ -32,12 +31,12 @@ pub(super) async fn propose(
     }
     let pool = gateway.jobs.store().pool();
     let amount = request.amount_msat;
-    let found = adjustments::propose(pool, request_id, account, amount, &note, operator).await?;
+    let found = adjustments::propose(pool, request_id, subject, amount, &note, operator).await?;
     let record = found.ok_or(AccountError::NoAccount)?;
-    if (record.account, record.amount_msat, &record.note) != (account, amount, &note) {
+    if (record.subject, record.amount_msat, &record.note) != (subject, amount, &note) {
         return Err(AccountError::RequestIdReused.into());
     }
-    telemetry::adjustment_proposed(record.id, account, amount, operator);
+    telemetry::adjustment_proposed(record.id, subject, amount, operator);
     Ok(pb::ProposeAdjustmentResponse { adjustment: Some(to_proto(&record)) })
 }
 
@@ -63,7 +62,7 @@ pub(super) async fn approve(
         Verdict::Refused(refusal) => return Err(AccountError::Refused(refusal).into()),
     }
     tx.commit().await.map_err(StoreError::from)?;
-    telemetry::adjustment_applied(id, record.amount_msat, operator);
+    telemetry::adjustment_applied(id, record.subject, record.amount_msat, operator);
     let record = adjustments::by_id(store.pool(), id).await?.ok_or(AccountError::Nothing("correction"))?;
     Ok(pb::ApproveAdjustmentResponse { adjustment: Some(to_proto(&record)) })
 }
@@ -81,26 +80,39 @@ pub(super) async fn list(
     })
 }
 
-/// A balance that grows is our expense, one that shrinks our gain: both against the write-offs.
+fn subject(request: &pb::ProposeAdjustmentRequest) -> Answer<Subject> {
+    match pb::AdjustmentSubject::try_from(request.subject) {
+        Ok(pb::AdjustmentSubject::Unspecified) => {
+            Ok(Subject::Customer(CustomerId::new(convert::id(&request.account_id))))
+        }
+        Ok(pb::AdjustmentSubject::ChannelLoss) if request.account_id.is_empty() => Ok(Subject::ChannelLoss),
+        Ok(pb::AdjustmentSubject::ChannelLoss) => Err(Failure::invalid_field(
+            "account_id",
+            "must be empty: what a channel has lost is no customer's",
+        )),
+        Err(_) => Err(Failure::invalid_field("subject", "is not known here")),
+    }
+}
+
 fn operation(record: &AdjustmentRecord) -> Result<Operation, AccountError> {
-    let direction = if record.amount_msat > 0 { Direction::Credit } else { Direction::Debit };
-    let units = i64::try_from(record.amount_msat.unsigned_abs()).unwrap_or(i64::MAX);
-    let amount = Amount::try_new(units).map_err(crate::domain::ledger::sale::SaleError::Amount)?;
-    let action = Action::Adjust { direction, amount, against: HouseKind::WriteOff };
-    let account = AccountId::customer(record.account, Asset::Btc);
-    let operation = Operation::try_new(account, RequestId::new(record.id), action)?;
-    Ok(operation.with_note(Note::try_new(record.note.clone())?))
+    let note = Note::try_new(record.note.clone())?;
+    Ok(correction(record.id, record.subject, record.amount_msat, note)?)
 }
 
 fn to_proto(record: &AdjustmentRecord) -> pb::Adjustment {
     pb::Adjustment {
         adjustment_id: record.id.to_string(),
-        account_id: record.account.to_string(),
+        account_id: record.subject.customer().map_or_else(String::new, |customer| customer.to_string()),
         amount_msat: record.amount_msat,
         note: record.note.clone(),
         proposed_by: record.proposed_by.clone(),
         approved_by: record.approved_by.clone().unwrap_or_default(),
         proposed_unix_ms: record.proposed_at.0,
         applied_unix_ms: record.applied_at.map_or(0, |at| at.0),
+        subject: match record.subject {
+            Subject::Customer(_) => pb::AdjustmentSubject::Unspecified,
+            Subject::ChannelLoss => pb::AdjustmentSubject::ChannelLoss,
+        }
+        .into(),
     }
 }

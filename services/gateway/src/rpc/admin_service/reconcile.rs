@@ -95,6 +95,7 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         explained: report.explained.iter().copied().map(finding).collect(),
         residue_msat: i64::try_from(report.residue_msat).unwrap_or(i64::MAX),
         explained_payments: report.explained_payments,
+        lost_with_channels_msat: report.lost_msat,
         node: Some(pb::NodeFunds {
             expected_min_msat: report.funds.expected_min_msat,
             expected_max_msat: report.funds.expected_max_msat,

@@ -116,10 +116,36 @@ pub async fn by_id(pool: &PgPool, id: AccountId) -> Result<Option<Account>, Stor
 /// # Errors
 /// `Database` when it is more than 63 bits.
 pub async fn house_balance(pool: &PgPool, kind: HouseKind, asset: Asset) -> Result<i64, StoreError> {
-    let query = sqlx::query(
-        "select coalesce(sum(balance_units), 0)::bigint from ledger_accounts where kind = $1 and asset = $2",
-    );
-    Ok(query.bind(kind.as_str()).bind(asset.to_string()).fetch_one(pool).await?.try_get(0)?)
+    house_balances(pool, [kind], asset).await.map(|[balance]| balance)
+}
+
+/// The same of several, as of one moment.
+///
+/// # Errors
+/// As [`house_balance`].
+pub async fn house_balances<const N: usize>(
+    pool: &PgPool,
+    kinds: [HouseKind; N],
+    asset: Asset,
+) -> Result<[i64; N], StoreError> {
+    let rows = sqlx::query(
+        "select kind, sum(balance_units)::bigint from ledger_accounts where kind = any($1) and asset = $2 group by kind",
+    )
+    .bind(kinds.map(HouseKind::as_str).as_slice())
+    .bind(asset.to_string())
+    .fetch_all(pool)
+    .await?;
+    // One that nothing was ever posted to has no row.
+    let mut balances = [0; N];
+    for row in &rows {
+        let kind: &str = row.try_get(0)?;
+        if let Some(at) = kinds.iter().position(|wanted| wanted.as_str() == kind)
+            && let Some(balance) = balances.get_mut(at)
+        {
+            *balance = row.try_get(1)?;
+        }
+    }
+    Ok(balances)
 }
 
 /// Accounts by their names, those of one customer or all. New ones may appear between pages, none is shown twice or left
