@@ -10,8 +10,8 @@ use prost_types::FileDescriptorSet;
 
 /// Where the generated code lives, below the workspace root.
 const GENERATED: &str = "crates/proto/src/gen";
-/// The package whose messages may be large.
-const BOUNDED: &str = "inference.rs";
+/// The packages whose messages may be large and come from strangers.
+const BOUNDED: [&str; 2] = ["inference.rs", "ailayer.gateway.v1.rs"];
 /// The descriptor set that gRPC reflection serves.
 const DESCRIPTORS: &str = "descriptors.binpb";
 
@@ -33,17 +33,20 @@ fn generate(proto_dir: &Path, out: &Path) -> anyhow::Result<()> {
     let mut descriptors: FileDescriptorSet = protox::compile(&sources, [proto_dir])?;
     descriptors.file.sort_by(|a, b| a.name.cmp(&b.name));
     fs::write(out.join(DESCRIPTORS), without_comments(&descriptors).encode_to_vec())?;
+    let mut config = tonic_prost_build::Config::new();
+    // The codec that counts finds a message's shape by its name.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .out_dir(out)
         .bytes(".inference")
         .bytes(".ailayer.audit.v1.AppendEntryRequest")
         .emit_rerun_if_changed(false)
-        .compile_fds(descriptors)
+        .compile_fds_with_config(descriptors, config)
         .context("generating code")?;
-    bound(&out.join(BOUNDED))
+    BOUNDED.iter().try_for_each(|generated| bound(&out.join(generated)))
 }
 
-/// Has a package decode with the codec that counts fields; the generator knows one codec for all packages.
+/// Has a package decode with the codec that counts elements; the generator knows one codec for all packages.
 fn bound(generated: &Path) -> anyhow::Result<()> {
     let code = fs::read_to_string(generated)?;
     Ok(fs::write(generated, code.replace("tonic_prost::ProstCodec", "crate::bounded::BoundedCodec"))?)

@@ -76,7 +76,7 @@ pub fn codec_refusal(status: &Status) -> Option<Failure> {
 fn failure_of_code(code: Code) -> Option<Failure> {
     match code {
         Code::OutOfRange | Code::ResourceExhausted => {
-            let message = "the message is larger than this service accepts";
+            let message = "the message is larger than this service accepts, in bytes or in elements";
             Some(Failure::new(ErrorReason::MessageTooLarge, message))
         }
         Code::Internal => Some(Failure::new(ErrorReason::InvalidField, "the message cannot be decoded")),

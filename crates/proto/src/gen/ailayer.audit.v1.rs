@@ -2,6 +2,16 @@
 /// Asks about the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetLogRequest {}
+impl ::prost::Name for GetLogRequest {
+    const NAME: &'static str = "GetLogRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetLogRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetLogRequest".into()
+    }
+}
 /// Describes the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetLogResponse {
@@ -24,12 +34,32 @@ pub struct GetLogResponse {
     #[prost(uint32, tag = "6")]
     pub anchor_confirmations: u32,
 }
+impl ::prost::Name for GetLogResponse {
+    const NAME: &'static str = "GetLogResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetLogResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetLogResponse".into()
+    }
+}
 /// Asks to append.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AppendEntryRequest {
     /// The entry's exact bytes, 1 to 65535.
     #[prost(bytes = "bytes", tag = "1")]
     pub entry: ::prost::bytes::Bytes,
+}
+impl ::prost::Name for AppendEntryRequest {
+    const NAME: &'static str = "AppendEntryRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.AppendEntryRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.AppendEntryRequest".into()
+    }
 }
 /// Says where the entry stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -49,6 +79,16 @@ pub struct AppendEntryResponse {
     /// The log's signature over origin, index, leaf hash and time: the promise to integrate it.
     #[prost(bytes = "vec", tag = "5")]
     pub index_signature: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for AppendEntryResponse {
+    const NAME: &'static str = "AppendEntryResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.AppendEntryResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.AppendEntryResponse".into()
+    }
 }
 /// Asks for an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -70,6 +110,16 @@ pub mod get_entry_request {
         LeafHash(::prost::alloc::vec::Vec<u8>),
     }
 }
+impl ::prost::Name for GetEntryRequest {
+    const NAME: &'static str = "GetEntryRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetEntryRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetEntryRequest".into()
+    }
+}
 /// Carries an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetEntryResponse {
@@ -83,9 +133,29 @@ pub struct GetEntryResponse {
     #[prost(uint64, tag = "3")]
     pub sequenced_unix_ms: u64,
 }
+impl ::prost::Name for GetEntryResponse {
+    const NAME: &'static str = "GetEntryResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetEntryResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetEntryResponse".into()
+    }
+}
 /// Asks for the newest checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {}
+impl ::prost::Name for GetCheckpointRequest {
+    const NAME: &'static str = "GetCheckpointRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetCheckpointRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetCheckpointRequest".into()
+    }
+}
 /// Carries a checkpoint.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointResponse {
@@ -95,6 +165,16 @@ pub struct GetCheckpointResponse {
     /// Its tree size.
     #[prost(uint64, tag = "2")]
     pub tree_size: u64,
+}
+impl ::prost::Name for GetCheckpointResponse {
+    const NAME: &'static str = "GetCheckpointResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetCheckpointResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetCheckpointResponse".into()
+    }
 }
 /// Asks for an inclusion proof.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -106,12 +186,32 @@ pub struct GetInclusionProofRequest {
     #[prost(uint64, tag = "2")]
     pub tree_size: u64,
 }
+impl ::prost::Name for GetInclusionProofRequest {
+    const NAME: &'static str = "GetInclusionProofRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetInclusionProofRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetInclusionProofRequest".into()
+    }
+}
 /// Carries an inclusion proof.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetInclusionProofResponse {
     /// The hashes from the leaf upwards, 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for GetInclusionProofResponse {
+    const NAME: &'static str = "GetInclusionProofResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetInclusionProofResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetInclusionProofResponse".into()
+    }
 }
 /// Asks for a consistency proof.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -123,12 +223,32 @@ pub struct GetConsistencyProofRequest {
     #[prost(uint64, tag = "2")]
     pub new_size: u64,
 }
+impl ::prost::Name for GetConsistencyProofRequest {
+    const NAME: &'static str = "GetConsistencyProofRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetConsistencyProofRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetConsistencyProofRequest".into()
+    }
+}
 /// Carries a consistency proof.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetConsistencyProofResponse {
     /// The hashes in RFC 6962 order, 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for GetConsistencyProofResponse {
+    const NAME: &'static str = "GetConsistencyProofResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetConsistencyProofResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetConsistencyProofResponse".into()
+    }
 }
 /// Asks for the proof of an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -141,6 +261,16 @@ pub struct GetEntryProofRequest {
     /// When given, an anchor that covers both is preferred over an earlier one that covers the first only.
     #[prost(bytes = "vec", tag = "2")]
     pub with_leaf_hash: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for GetEntryProofRequest {
+    const NAME: &'static str = "GetEntryProofRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetEntryProofRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetEntryProofRequest".into()
+    }
 }
 /// Carries the proof of an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -173,6 +303,16 @@ pub struct GetEntryProofResponse {
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub headers: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
+impl ::prost::Name for GetEntryProofResponse {
+    const NAME: &'static str = "GetEntryProofResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.GetEntryProofResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.GetEntryProofResponse".into()
+    }
+}
 /// Describes an anchor: a Bitcoin transaction that commits to a checkpoint.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Anchor {
@@ -201,6 +341,16 @@ pub struct Anchor {
     #[prost(uint32, tag = "8")]
     pub confirmations: u32,
 }
+impl ::prost::Name for Anchor {
+    const NAME: &'static str = "Anchor";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.Anchor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.Anchor".into()
+    }
+}
 /// Asks for anchors.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAnchorsRequest {
@@ -211,6 +361,16 @@ pub struct ListAnchorsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListAnchorsRequest {
+    const NAME: &'static str = "ListAnchorsRequest";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.ListAnchorsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.ListAnchorsRequest".into()
+    }
+}
 /// Lists anchors.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAnchorsResponse {
@@ -220,6 +380,16 @@ pub struct ListAnchorsResponse {
     /// The token of the next page; empty at the end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListAnchorsResponse {
+    const NAME: &'static str = "ListAnchorsResponse";
+    const PACKAGE: &'static str = "ailayer.audit.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.audit.v1.ListAnchorsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.audit.v1.ListAnchorsResponse".into()
+    }
 }
 /// Names how far an entry has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -9,6 +9,16 @@ pub struct BlockRef {
     #[prost(uint32, tag = "2")]
     pub height: u32,
 }
+impl ::prost::Name for BlockRef {
+    const NAME: &'static str = "BlockRef";
+    const PACKAGE: &'static str = "ailayer.common.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.common.v1.BlockRef".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.common.v1.BlockRef".into()
+    }
+}
 /// Proves that a transaction is in a block.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MerkleBranch {
@@ -18,6 +28,16 @@ pub struct MerkleBranch {
     /// The sibling hashes from the leaf upwards, 32 bytes each in internal byte order.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub siblings: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for MerkleBranch {
+    const NAME: &'static str = "MerkleBranch";
+    const PACKAGE: &'static str = "ailayer.common.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.common.v1.MerkleBranch".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.common.v1.MerkleBranch".into()
+    }
 }
 /// Names a Bitcoin network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -78,6 +98,16 @@ pub struct MessageError {
     /// How long to wait before sending the message again, in milliseconds; not set if the same message would fail again.
     #[prost(uint64, optional, tag = "5")]
     pub retry_after_ms: ::core::option::Option<u64>,
+}
+impl ::prost::Name for MessageError {
+    const NAME: &'static str = "MessageError";
+    const PACKAGE: &'static str = "ailayer.common.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.common.v1.MessageError".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.common.v1.MessageError".into()
+    }
 }
 /// Names why a call failed.
 ///
@@ -158,7 +188,7 @@ pub enum ErrorReason {
     Overloaded = 60,
     /// The payer or caller holds too many open quotes or holds. RESOURCE_EXHAUSTED.
     TooManyOpen = 61,
-    /// A message is larger than the service accepts. RESOURCE_EXHAUSTED.
+    /// A message is larger than the service accepts, or has more than 65,536 messages, texts and byte strings in it. RESOURCE_EXHAUSTED.
     MessageTooLarge = 62,
     /// The model does not fit what is left of the memory budget; the message has the numbers. RESOURCE_EXHAUSTED.
     MemoryBudget = 63,

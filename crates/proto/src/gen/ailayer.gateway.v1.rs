@@ -2,6 +2,16 @@
 /// Asks for the account that the key belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAccountRequest {}
+impl ::prost::Name for GetAccountRequest {
+    const NAME: &'static str = "GetAccountRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetAccountRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetAccountRequest".into()
+    }
+}
 /// Carries an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAccountResponse {
@@ -11,6 +21,16 @@ pub struct GetAccountResponse {
     /// What may be spent on the key in its present window, millisatoshi; not set if it has no limit.
     #[prost(uint64, optional, tag = "2")]
     pub key_left_msat: ::core::option::Option<u64>,
+}
+impl ::prost::Name for GetAccountResponse {
+    const NAME: &'static str = "GetAccountResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetAccountResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetAccountResponse".into()
+    }
 }
 /// Describes an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -43,6 +63,16 @@ pub struct Account {
     #[prost(uint64, tag = "9")]
     pub spent_msat: u64,
 }
+impl ::prost::Name for Account {
+    const NAME: &'static str = "Account";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Account".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Account".into()
+    }
+}
 /// Describes what all keys of an account together may do, beside what each of them may.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccountLimits {
@@ -59,6 +89,16 @@ pub struct AccountLimits {
     #[prost(uint64, tag = "4")]
     pub tokens_per_minute: u64,
 }
+impl ::prost::Name for AccountLimits {
+    const NAME: &'static str = "AccountLimits";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.AccountLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.AccountLimits".into()
+    }
+}
 /// Asks for a page of the statement.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListStatementRequest {
@@ -72,6 +112,16 @@ pub struct ListStatementRequest {
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListStatementRequest {
+    const NAME: &'static str = "ListStatementRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListStatementRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListStatementRequest".into()
+    }
+}
 /// Carries a page of a statement.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListStatementResponse {
@@ -81,6 +131,16 @@ pub struct ListStatementResponse {
     /// Where the list goes on; empty at its end. Keep it to see later movements.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListStatementResponse {
+    const NAME: &'static str = "ListStatementResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListStatementResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListStatementResponse".into()
+    }
 }
 /// Describes one movement of a balance.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -107,6 +167,16 @@ pub struct StatementLine {
     #[prost(string, tag = "7")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for StatementLine {
+    const NAME: &'static str = "StatementLine";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.StatementLine".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.StatementLine".into()
+    }
+}
 /// Asks for the movements of a period as a file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportStatementRequest {
@@ -120,12 +190,32 @@ pub struct ExportStatementRequest {
     #[prost(enumeration = "StatementFormat", tag = "3")]
     pub format: i32,
 }
+impl ::prost::Name for ExportStatementRequest {
+    const NAME: &'static str = "ExportStatementRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExportStatementRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExportStatementRequest".into()
+    }
+}
 /// Carries a part of the file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportStatementResponse {
     /// Whole lines with their ends. Units are millisatoshi.
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ExportStatementResponse {
+    const NAME: &'static str = "ExportStatementResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExportStatementResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExportStatementResponse".into()
+    }
 }
 /// Asks for a funding invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -137,12 +227,32 @@ pub struct CreateDepositRequest {
     #[prost(uint64, tag = "2")]
     pub amount_msat: u64,
 }
+impl ::prost::Name for CreateDepositRequest {
+    const NAME: &'static str = "CreateDepositRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateDepositRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateDepositRequest".into()
+    }
+}
 /// Carries a deposit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateDepositResponse {
     /// The deposit.
     #[prost(message, optional, tag = "1")]
     pub deposit: ::core::option::Option<Deposit>,
+}
+impl ::prost::Name for CreateDepositResponse {
+    const NAME: &'static str = "CreateDepositResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateDepositResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateDepositResponse".into()
+    }
 }
 /// Describes a deposit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -169,6 +279,16 @@ pub struct Deposit {
     #[prost(uint64, tag = "7")]
     pub expiry_unix_s: u64,
 }
+impl ::prost::Name for Deposit {
+    const NAME: &'static str = "Deposit";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Deposit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Deposit".into()
+    }
+}
 /// Asks for a deposit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetDepositRequest {
@@ -176,12 +296,32 @@ pub struct GetDepositRequest {
     #[prost(string, tag = "1")]
     pub deposit_id: ::prost::alloc::string::String,
 }
+impl ::prost::Name for GetDepositRequest {
+    const NAME: &'static str = "GetDepositRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetDepositRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetDepositRequest".into()
+    }
+}
 /// Carries a deposit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetDepositResponse {
     /// The deposit.
     #[prost(message, optional, tag = "1")]
     pub deposit: ::core::option::Option<Deposit>,
+}
+impl ::prost::Name for GetDepositResponse {
+    const NAME: &'static str = "GetDepositResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetDepositResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetDepositResponse".into()
+    }
 }
 /// Asks for a job.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -214,6 +354,16 @@ pub mod run_job_request {
         /// Runs a tensor model.
         #[prost(message, tag = "6")]
         Infer(super::InferTask),
+    }
+}
+impl ::prost::Name for RunJobRequest {
+    const NAME: &'static str = "RunJobRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RunJobRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RunJobRequest".into()
     }
 }
 /// Carries a job and, once it has settled, its answer.
@@ -251,6 +401,16 @@ pub mod run_job_response {
         Infer(super::InferResult),
     }
 }
+impl ::prost::Name for RunJobResponse {
+    const NAME: &'static str = "RunJobResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RunJobResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RunJobResponse".into()
+    }
+}
 /// Asks for a page of jobs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListJobsRequest {
@@ -261,6 +421,16 @@ pub struct ListJobsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListJobsRequest {
+    const NAME: &'static str = "ListJobsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListJobsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListJobsRequest".into()
+    }
+}
 /// Carries a page of jobs.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListJobsResponse {
@@ -270,6 +440,16 @@ pub struct ListJobsResponse {
     /// Where the list goes on; empty at its end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListJobsResponse {
+    const NAME: &'static str = "ListJobsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListJobsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListJobsResponse".into()
+    }
 }
 /// Names how a statement is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -464,7 +644,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/GetAccount",
             );
@@ -493,7 +673,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/ListStatement",
             );
@@ -524,7 +704,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/ExportStatement",
             );
@@ -556,7 +736,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/CreateDeposit",
             );
@@ -583,7 +763,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/GetDeposit",
             );
@@ -613,7 +793,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/RunJob",
             );
@@ -638,7 +818,7 @@ pub mod account_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AccountService/ListJobs",
             );
@@ -849,7 +1029,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetAccountSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -894,7 +1074,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListStatementSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -942,7 +1122,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExportStatementSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -987,7 +1167,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateDepositSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1032,7 +1212,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetDepositSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1077,7 +1257,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RunJobSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1122,7 +1302,7 @@ pub mod account_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListJobsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1193,12 +1373,32 @@ pub struct ExportAccountStatementRequest {
     #[prost(enumeration = "StatementFormat", tag = "4")]
     pub format: i32,
 }
+impl ::prost::Name for ExportAccountStatementRequest {
+    const NAME: &'static str = "ExportAccountStatementRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExportAccountStatementRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExportAccountStatementRequest".into()
+    }
+}
 /// Carries a part of the file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportAccountStatementResponse {
     /// Whole lines with their ends. Units are millisatoshi.
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ExportAccountStatementResponse {
+    const NAME: &'static str = "ExportAccountStatementResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExportAccountStatementResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExportAccountStatementResponse".into()
+    }
 }
 /// Asks for a new account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1214,12 +1414,32 @@ pub struct CreateAccountRequest {
     #[prost(int64, tag = "3")]
     pub limit_msat: i64,
 }
+impl ::prost::Name for CreateAccountRequest {
+    const NAME: &'static str = "CreateAccountRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateAccountRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateAccountRequest".into()
+    }
+}
 /// Carries the account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAccountResponse {
     /// The account.
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<Account>,
+}
+impl ::prost::Name for CreateAccountResponse {
+    const NAME: &'static str = "CreateAccountResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateAccountResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateAccountResponse".into()
+    }
 }
 /// Asks for a page of accounts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1231,6 +1451,16 @@ pub struct ListAccountsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListAccountsRequest {
+    const NAME: &'static str = "ListAccountsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListAccountsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListAccountsRequest".into()
+    }
+}
 /// Carries a page of accounts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAccountsResponse {
@@ -1240,6 +1470,16 @@ pub struct ListAccountsResponse {
     /// Where the list goes on; empty at its end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListAccountsResponse {
+    const NAME: &'static str = "ListAccountsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListAccountsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListAccountsResponse".into()
+    }
 }
 /// Asks to freeze an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1254,12 +1494,32 @@ pub struct FreezeAccountRequest {
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for FreezeAccountRequest {
+    const NAME: &'static str = "FreezeAccountRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.FreezeAccountRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.FreezeAccountRequest".into()
+    }
+}
 /// Carries the frozen account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FreezeAccountResponse {
     /// The account.
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<Account>,
+}
+impl ::prost::Name for FreezeAccountResponse {
+    const NAME: &'static str = "FreezeAccountResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.FreezeAccountResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.FreezeAccountResponse".into()
+    }
 }
 /// Asks to undo a freeze.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1274,12 +1534,32 @@ pub struct UnfreezeAccountRequest {
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for UnfreezeAccountRequest {
+    const NAME: &'static str = "UnfreezeAccountRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.UnfreezeAccountRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.UnfreezeAccountRequest".into()
+    }
+}
 /// Carries the account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnfreezeAccountResponse {
     /// The account.
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<Account>,
+}
+impl ::prost::Name for UnfreezeAccountResponse {
+    const NAME: &'static str = "UnfreezeAccountResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.UnfreezeAccountResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.UnfreezeAccountResponse".into()
+    }
 }
 /// Asks to set the limits of an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1291,12 +1571,32 @@ pub struct SetAccountLimitsRequest {
     #[prost(message, optional, tag = "2")]
     pub limits: ::core::option::Option<AccountLimits>,
 }
+impl ::prost::Name for SetAccountLimitsRequest {
+    const NAME: &'static str = "SetAccountLimitsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetAccountLimitsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetAccountLimitsRequest".into()
+    }
+}
 /// Carries the account as it is now.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetAccountLimitsResponse {
     /// The account.
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<Account>,
+}
+impl ::prost::Name for SetAccountLimitsResponse {
+    const NAME: &'static str = "SetAccountLimitsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetAccountLimitsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetAccountLimitsResponse".into()
+    }
 }
 /// Describes what a key may do.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1323,6 +1623,16 @@ pub struct KeyTerms {
     #[prost(uint64, tag = "7")]
     pub expires_unix_ms: u64,
 }
+impl ::prost::Name for KeyTerms {
+    const NAME: &'static str = "KeyTerms";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.KeyTerms".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.KeyTerms".into()
+    }
+}
 /// Asks for a new key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateApiKeyRequest {
@@ -1336,6 +1646,16 @@ pub struct CreateApiKeyRequest {
     #[prost(message, optional, tag = "3")]
     pub terms: ::core::option::Option<KeyTerms>,
 }
+impl ::prost::Name for CreateApiKeyRequest {
+    const NAME: &'static str = "CreateApiKeyRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateApiKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateApiKeyRequest".into()
+    }
+}
 /// Carries a new key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateApiKeyResponse {
@@ -1345,6 +1665,16 @@ pub struct CreateApiKeyResponse {
     /// Its text: the secret. It is stored only as a hash.
     #[prost(string, tag = "2")]
     pub secret: ::prost::alloc::string::String,
+}
+impl ::prost::Name for CreateApiKeyResponse {
+    const NAME: &'static str = "CreateApiKeyResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateApiKeyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateApiKeyResponse".into()
+    }
 }
 /// Describes a key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1368,6 +1698,16 @@ pub struct ApiKey {
     #[prost(uint64, tag = "6")]
     pub revoked_unix_ms: u64,
 }
+impl ::prost::Name for ApiKey {
+    const NAME: &'static str = "ApiKey";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ApiKey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ApiKey".into()
+    }
+}
 /// Asks for the keys of an account.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListApiKeysRequest {
@@ -1381,6 +1721,16 @@ pub struct ListApiKeysRequest {
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListApiKeysRequest {
+    const NAME: &'static str = "ListApiKeysRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListApiKeysRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListApiKeysRequest".into()
+    }
+}
 /// Carries keys.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListApiKeysResponse {
@@ -1391,6 +1741,16 @@ pub struct ListApiKeysResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListApiKeysResponse {
+    const NAME: &'static str = "ListApiKeysResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListApiKeysResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListApiKeysResponse".into()
+    }
+}
 /// Asks to revoke a key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeApiKeyRequest {
@@ -1398,12 +1758,32 @@ pub struct RevokeApiKeyRequest {
     #[prost(string, tag = "1")]
     pub key_id: ::prost::alloc::string::String,
 }
+impl ::prost::Name for RevokeApiKeyRequest {
+    const NAME: &'static str = "RevokeApiKeyRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RevokeApiKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RevokeApiKeyRequest".into()
+    }
+}
 /// Carries the revoked key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeApiKeyResponse {
     /// The key.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<ApiKey>,
+}
+impl ::prost::Name for RevokeApiKeyResponse {
+    const NAME: &'static str = "RevokeApiKeyResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RevokeApiKeyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RevokeApiKeyResponse".into()
+    }
 }
 /// Describes the price of a model. What a job costs is `per_call_msat + per_token_msat * tokens + per_tensor_byte_msat * bytes`, exactly:
 /// texts have tokens and no bytes, tensors have bytes (of their inputs' contents) and no tokens.
@@ -1425,12 +1805,32 @@ pub struct Price {
     #[prost(uint64, tag = "5")]
     pub per_tensor_byte_msat: u64,
 }
+impl ::prost::Name for Price {
+    const NAME: &'static str = "Price";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Price".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Price".into()
+    }
+}
 /// Asks to set a price.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetPriceRequest {
     /// The price.
     #[prost(message, optional, tag = "1")]
     pub price: ::core::option::Option<Price>,
+}
+impl ::prost::Name for SetPriceRequest {
+    const NAME: &'static str = "SetPriceRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetPriceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetPriceRequest".into()
+    }
 }
 /// Carries the price in force.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1439,12 +1839,32 @@ pub struct SetPriceResponse {
     #[prost(message, optional, tag = "1")]
     pub price: ::core::option::Option<Price>,
 }
+impl ::prost::Name for SetPriceResponse {
+    const NAME: &'static str = "SetPriceResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetPriceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetPriceResponse".into()
+    }
+}
 /// Asks to forget a price.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePriceRequest {
     /// The model's name.
     #[prost(string, tag = "1")]
     pub model_name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for RemovePriceRequest {
+    const NAME: &'static str = "RemovePriceRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RemovePriceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RemovePriceRequest".into()
+    }
 }
 /// Carries the price in force.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1453,15 +1873,45 @@ pub struct RemovePriceResponse {
     #[prost(message, optional, tag = "1")]
     pub price: ::core::option::Option<Price>,
 }
+impl ::prost::Name for RemovePriceResponse {
+    const NAME: &'static str = "RemovePriceResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.RemovePriceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.RemovePriceResponse".into()
+    }
+}
 /// Asks for all prices.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPricesRequest {}
+impl ::prost::Name for ListPricesRequest {
+    const NAME: &'static str = "ListPricesRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListPricesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListPricesRequest".into()
+    }
+}
 /// Carries prices.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListPricesResponse {
     /// The prices, by model name.
     #[prost(message, repeated, tag = "1")]
     pub prices: ::prost::alloc::vec::Vec<Price>,
+}
+impl ::prost::Name for ListPricesResponse {
+    const NAME: &'static str = "ListPricesResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListPricesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListPricesResponse".into()
+    }
 }
 /// Describes a brake.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1483,15 +1933,45 @@ pub struct Brake {
     #[prost(uint64, tag = "5")]
     pub changed_unix_ms: u64,
 }
+impl ::prost::Name for Brake {
+    const NAME: &'static str = "Brake";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Brake".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Brake".into()
+    }
+}
 /// Asks for the brakes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBrakesRequest {}
+impl ::prost::Name for ListBrakesRequest {
+    const NAME: &'static str = "ListBrakesRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListBrakesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListBrakesRequest".into()
+    }
+}
 /// Carries the brakes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListBrakesResponse {
     /// All of them, by name.
     #[prost(message, repeated, tag = "1")]
     pub brakes: ::prost::alloc::vec::Vec<Brake>,
+}
+impl ::prost::Name for ListBrakesResponse {
+    const NAME: &'static str = "ListBrakesResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListBrakesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListBrakesResponse".into()
+    }
 }
 /// Asks to change a brake.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1506,12 +1986,32 @@ pub struct SetBrakeRequest {
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SetBrakeRequest {
+    const NAME: &'static str = "SetBrakeRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetBrakeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetBrakeRequest".into()
+    }
+}
 /// Carries the brake.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetBrakeResponse {
     /// The brake.
     #[prost(message, optional, tag = "1")]
     pub brake: ::core::option::Option<Brake>,
+}
+impl ::prost::Name for SetBrakeResponse {
+    const NAME: &'static str = "SetBrakeResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SetBrakeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SetBrakeResponse".into()
+    }
 }
 /// Asks for a correction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1532,12 +2032,32 @@ pub struct ProposeAdjustmentRequest {
     #[prost(enumeration = "AdjustmentSubject", tag = "5")]
     pub subject: i32,
 }
+impl ::prost::Name for ProposeAdjustmentRequest {
+    const NAME: &'static str = "ProposeAdjustmentRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ProposeAdjustmentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ProposeAdjustmentRequest".into()
+    }
+}
 /// Carries the proposal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProposeAdjustmentResponse {
     /// The correction.
     #[prost(message, optional, tag = "1")]
     pub adjustment: ::core::option::Option<Adjustment>,
+}
+impl ::prost::Name for ProposeAdjustmentResponse {
+    const NAME: &'static str = "ProposeAdjustmentResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ProposeAdjustmentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ProposeAdjustmentResponse".into()
+    }
 }
 /// Describes a correction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1570,6 +2090,16 @@ pub struct Adjustment {
     #[prost(enumeration = "AdjustmentSubject", tag = "9")]
     pub subject: i32,
 }
+impl ::prost::Name for Adjustment {
+    const NAME: &'static str = "Adjustment";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Adjustment".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Adjustment".into()
+    }
+}
 /// Asks to approve a correction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApproveAdjustmentRequest {
@@ -1577,12 +2107,32 @@ pub struct ApproveAdjustmentRequest {
     #[prost(string, tag = "1")]
     pub adjustment_id: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ApproveAdjustmentRequest {
+    const NAME: &'static str = "ApproveAdjustmentRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ApproveAdjustmentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ApproveAdjustmentRequest".into()
+    }
+}
 /// Carries the applied correction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApproveAdjustmentResponse {
     /// The correction.
     #[prost(message, optional, tag = "1")]
     pub adjustment: ::core::option::Option<Adjustment>,
+}
+impl ::prost::Name for ApproveAdjustmentResponse {
+    const NAME: &'static str = "ApproveAdjustmentResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ApproveAdjustmentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ApproveAdjustmentResponse".into()
+    }
 }
 /// Asks for corrections.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1594,6 +2144,16 @@ pub struct ListAdjustmentsRequest {
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ListAdjustmentsRequest {
+    const NAME: &'static str = "ListAdjustmentsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListAdjustmentsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListAdjustmentsRequest".into()
+    }
+}
 /// Carries corrections.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAdjustmentsResponse {
@@ -1603,6 +2163,16 @@ pub struct ListAdjustmentsResponse {
     /// Where the list goes on; empty at its end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListAdjustmentsResponse {
+    const NAME: &'static str = "ListAdjustmentsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListAdjustmentsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListAdjustmentsResponse".into()
+    }
 }
 /// Asks for the suspense queue.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1616,6 +2186,16 @@ pub struct ListSuspenseRequest {
     /// Where to go on; empty for the first page.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListSuspenseRequest {
+    const NAME: &'static str = "ListSuspenseRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListSuspenseRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListSuspenseRequest".into()
+    }
 }
 /// Describes money that is not known to be anybody's yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1645,6 +2225,16 @@ pub struct SuspenseItem {
     #[prost(string, tag = "8")]
     pub resolved_by: ::prost::alloc::string::String,
 }
+impl ::prost::Name for SuspenseItem {
+    const NAME: &'static str = "SuspenseItem";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.SuspenseItem".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.SuspenseItem".into()
+    }
+}
 /// Carries the suspense queue.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListSuspenseResponse {
@@ -1654,6 +2244,16 @@ pub struct ListSuspenseResponse {
     /// Where the list goes on; empty at its end.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListSuspenseResponse {
+    const NAME: &'static str = "ListSuspenseResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListSuspenseResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListSuspenseResponse".into()
+    }
 }
 /// Asks to resolve an item.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1665,6 +2265,16 @@ pub struct ResolveSuspenseRequest {
     #[prost(string, tag = "2")]
     pub account_id: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ResolveSuspenseRequest {
+    const NAME: &'static str = "ResolveSuspenseRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ResolveSuspenseRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ResolveSuspenseRequest".into()
+    }
+}
 /// Carries the resolved item.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveSuspenseResponse {
@@ -1672,9 +2282,29 @@ pub struct ResolveSuspenseResponse {
     #[prost(message, optional, tag = "1")]
     pub item: ::core::option::Option<SuspenseItem>,
 }
+impl ::prost::Name for ResolveSuspenseResponse {
+    const NAME: &'static str = "ResolveSuspenseResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ResolveSuspenseResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ResolveSuspenseResponse".into()
+    }
+}
 /// Asks to compare the books.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReconcileRequest {}
+impl ::prost::Name for ReconcileRequest {
+    const NAME: &'static str = "ReconcileRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ReconcileRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ReconcileRequest".into()
+    }
+}
 /// Carries what was compared. Zero everywhere is what an operator wants to see.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReconcileResponse {
@@ -1708,6 +2338,16 @@ pub struct ReconcileResponse {
     #[prost(int64, tag = "9")]
     pub lost_with_channels_msat: i64,
 }
+impl ::prost::Name for ReconcileResponse {
+    const NAME: &'static str = "ReconcileResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ReconcileResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ReconcileResponse".into()
+    }
+}
 /// Compares what the node's channels hold with what the payment service's rows say they should. Both lie between two bounds: where money
 /// is in motion, or a channel's close left only whole satoshi to read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1740,6 +2380,16 @@ pub struct NodeFunds {
     #[prost(uint64, tag = "9")]
     pub forwarding_earned_msat: u64,
 }
+impl ::prost::Name for NodeFunds {
+    const NAME: &'static str = "NodeFunds";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.NodeFunds".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.NodeFunds".into()
+    }
+}
 /// Describes one line of a comparison.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Finding {
@@ -1749,6 +2399,16 @@ pub struct Finding {
     /// How many rows, or how many millisatoshi.
     #[prost(int64, tag = "2")]
     pub amount: i64,
+}
+impl ::prost::Name for Finding {
+    const NAME: &'static str = "Finding";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Finding".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Finding".into()
+    }
 }
 /// Accepts a residue of the node's channels.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1760,9 +2420,29 @@ pub struct AcceptNodeResidueRequest {
     #[prost(string, tag = "2")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for AcceptNodeResidueRequest {
+    const NAME: &'static str = "AcceptNodeResidueRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.AcceptNodeResidueRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.AcceptNodeResidueRequest".into()
+    }
+}
 /// Says that the node's channels hold what is expected.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcceptNodeResidueResponse {}
+impl ::prost::Name for AcceptNodeResidueResponse {
+    const NAME: &'static str = "AcceptNodeResidueResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.AcceptNodeResidueResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.AcceptNodeResidueResponse".into()
+    }
+}
 /// Explains payments without a row.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainPaymentsRequest {
@@ -1773,12 +2453,32 @@ pub struct ExplainPaymentsRequest {
     #[prost(string, tag = "2")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ExplainPaymentsRequest {
+    const NAME: &'static str = "ExplainPaymentsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExplainPaymentsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExplainPaymentsRequest".into()
+    }
+}
 /// Says how many are explained.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainPaymentsResponse {
     /// So many of the journal's payments without a row.
     #[prost(uint64, tag = "1")]
     pub explained_payments: u64,
+}
+impl ::prost::Name for ExplainPaymentsResponse {
+    const NAME: &'static str = "ExplainPaymentsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ExplainPaymentsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ExplainPaymentsResponse".into()
+    }
 }
 /// Says what a correction is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1919,7 +2619,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/CreateAccount",
             );
@@ -1946,7 +2646,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListAccounts",
             );
@@ -1973,7 +2673,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/FreezeAccount",
             );
@@ -2000,7 +2700,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/UnfreezeAccount",
             );
@@ -2027,7 +2727,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/SetAccountLimits",
             );
@@ -2059,7 +2759,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ExportAccountStatement",
             );
@@ -2091,7 +2791,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/CreateApiKey",
             );
@@ -2118,7 +2818,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListApiKeys",
             );
@@ -2145,7 +2845,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/RevokeApiKey",
             );
@@ -2172,7 +2872,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/SetPrice",
             );
@@ -2197,7 +2897,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/RemovePrice",
             );
@@ -2224,7 +2924,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListPrices",
             );
@@ -2251,7 +2951,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListBrakes",
             );
@@ -2278,7 +2978,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/SetBrake",
             );
@@ -2304,7 +3004,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ProposeAdjustment",
             );
@@ -2334,7 +3034,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ApproveAdjustment",
             );
@@ -2364,7 +3064,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListAdjustments",
             );
@@ -2391,7 +3091,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ListSuspense",
             );
@@ -2418,7 +3118,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ResolveSuspense",
             );
@@ -2445,7 +3145,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/Reconcile",
             );
@@ -2471,7 +3171,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/ExplainPayments",
             );
@@ -2501,7 +3201,7 @@ pub mod admin_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.AdminService/AcceptNodeResidue",
             );
@@ -2831,7 +3531,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateAccountSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2876,7 +3576,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAccountsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2921,7 +3621,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FreezeAccountSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2966,7 +3666,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UnfreezeAccountSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3012,7 +3712,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetAccountLimitsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3063,7 +3763,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExportAccountStatementSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3108,7 +3808,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateApiKeySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3153,7 +3853,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListApiKeysSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3198,7 +3898,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeApiKeySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3243,7 +3943,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetPriceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3288,7 +3988,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemovePriceSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3333,7 +4033,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPricesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3378,7 +4078,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListBrakesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3423,7 +4123,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetBrakeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3469,7 +4169,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProposeAdjustmentSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3515,7 +4215,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ApproveAdjustmentSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3560,7 +4260,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAdjustmentsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3605,7 +4305,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSuspenseSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3650,7 +4350,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveSuspenseSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3695,7 +4395,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReconcileSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3740,7 +4440,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainPaymentsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3786,7 +4486,7 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcceptNodeResidueSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -3844,6 +4544,16 @@ pub mod admin_service_server {
 /// Asks about the seller.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetInfoRequest {}
+impl ::prost::Name for GetInfoRequest {
+    const NAME: &'static str = "GetInfoRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetInfoRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetInfoRequest".into()
+    }
+}
 /// Describes the seller.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetInfoResponse {
@@ -3866,15 +4576,45 @@ pub struct GetInfoResponse {
     #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for GetInfoResponse {
+    const NAME: &'static str = "GetInfoResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetInfoResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetInfoResponse".into()
+    }
+}
 /// Asks for the price list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListModelsRequest {}
+impl ::prost::Name for ListModelsRequest {
+    const NAME: &'static str = "ListModelsRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListModelsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListModelsRequest".into()
+    }
+}
 /// Carries the price list.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListModelsResponse {
     /// The models for sale, ordered by name, then version.
     #[prost(message, repeated, tag = "1")]
     pub models: ::prost::alloc::vec::Vec<ModelOffer>,
+}
+impl ::prost::Name for ListModelsResponse {
+    const NAME: &'static str = "ListModelsResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ListModelsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ListModelsResponse".into()
+    }
 }
 /// Describes a model that is for sale.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3919,6 +4659,16 @@ pub struct ModelOffer {
     #[prost(message, repeated, tag = "13")]
     pub outputs: ::prost::alloc::vec::Vec<TensorSpec>,
 }
+impl ::prost::Name for ModelOffer {
+    const NAME: &'static str = "ModelOffer";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.ModelOffer".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.ModelOffer".into()
+    }
+}
 /// Describes a tensor that a model takes or gives.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TensorSpec {
@@ -3932,6 +4682,16 @@ pub struct TensorSpec {
     #[prost(int64, repeated, tag = "3")]
     pub shape: ::prost::alloc::vec::Vec<i64>,
 }
+impl ::prost::Name for TensorSpec {
+    const NAME: &'static str = "TensorSpec";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.TensorSpec".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.TensorSpec".into()
+    }
+}
 /// Asks for embeddings of texts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EmbedTask {
@@ -3941,6 +4701,16 @@ pub struct EmbedTask {
     /// True to cut texts longer than the model reads; false to refuse them.
     #[prost(bool, tag = "2")]
     pub truncate: bool,
+}
+impl ::prost::Name for EmbedTask {
+    const NAME: &'static str = "EmbedTask";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.EmbedTask".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.EmbedTask".into()
+    }
 }
 /// Carries a tensor, raw as the Open Inference Protocol has it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3958,6 +4728,16 @@ pub struct Tensor {
     #[prost(bytes = "vec", tag = "4")]
     pub contents: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Tensor {
+    const NAME: &'static str = "Tensor";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Tensor".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Tensor".into()
+    }
+}
 /// Asks a model of the kind "tensor" for its outputs. What is metered is the bytes of the inputs' contents, which are known
 /// beforehand: the price is exact on every way to pay.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3968,6 +4748,16 @@ pub struct InferTask {
     /// The names of the outputs that are wanted; none for all.
     #[prost(string, repeated, tag = "2")]
     pub outputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for InferTask {
+    const NAME: &'static str = "InferTask";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.InferTask".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.InferTask".into()
+    }
 }
 /// Asks for a quote.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4005,6 +4795,16 @@ pub mod create_quote_request {
         Infer(super::InferTask),
     }
 }
+impl ::prost::Name for CreateQuoteRequest {
+    const NAME: &'static str = "CreateQuoteRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateQuoteRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateQuoteRequest".into()
+    }
+}
 /// Carries a quote.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateQuoteResponse {
@@ -4036,6 +4836,16 @@ pub struct CreateQuoteResponse {
     #[prost(uint64, tag = "9")]
     pub tensor_bytes: u64,
 }
+impl ::prost::Name for CreateQuoteResponse {
+    const NAME: &'static str = "CreateQuoteResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CreateQuoteResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CreateQuoteResponse".into()
+    }
+}
 /// Describes a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Job {
@@ -4064,6 +4874,16 @@ pub struct Job {
     #[prost(uint32, tag = "8")]
     pub attempts: u32,
 }
+impl ::prost::Name for Job {
+    const NAME: &'static str = "Job";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Job".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Job".into()
+    }
+}
 /// Names a job and opens it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JobKey {
@@ -4074,12 +4894,32 @@ pub struct JobKey {
     #[prost(bytes = "vec", tag = "2")]
     pub job_token: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for JobKey {
+    const NAME: &'static str = "JobKey";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.JobKey".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.JobKey".into()
+    }
+}
 /// Asks for a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetJobRequest {
     /// Which job.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<JobKey>,
+}
+impl ::prost::Name for GetJobRequest {
+    const NAME: &'static str = "GetJobRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetJobRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetJobRequest".into()
+    }
 }
 /// Carries a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4088,12 +4928,32 @@ pub struct GetJobResponse {
     #[prost(message, optional, tag = "1")]
     pub job: ::core::option::Option<Job>,
 }
+impl ::prost::Name for GetJobResponse {
+    const NAME: &'static str = "GetJobResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetJobResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetJobResponse".into()
+    }
+}
 /// Asks to follow a job.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchJobRequest {
     /// Which job.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<JobKey>,
+}
+impl ::prost::Name for WatchJobRequest {
+    const NAME: &'static str = "WatchJobRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.WatchJobRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.WatchJobRequest".into()
+    }
 }
 /// Carries a job after a change.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4102,12 +4962,32 @@ pub struct WatchJobResponse {
     #[prost(message, optional, tag = "1")]
     pub job: ::core::option::Option<Job>,
 }
+impl ::prost::Name for WatchJobResponse {
+    const NAME: &'static str = "WatchJobResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.WatchJobResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.WatchJobResponse".into()
+    }
+}
 /// Asks to give a job up.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelJobRequest {
     /// Which job.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<JobKey>,
+}
+impl ::prost::Name for CancelJobRequest {
+    const NAME: &'static str = "CancelJobRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CancelJobRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CancelJobRequest".into()
+    }
 }
 /// Carries the job after the cancellation was decided.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4116,12 +4996,32 @@ pub struct CancelJobResponse {
     #[prost(message, optional, tag = "1")]
     pub job: ::core::option::Option<Job>,
 }
+impl ::prost::Name for CancelJobResponse {
+    const NAME: &'static str = "CancelJobResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.CancelJobResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.CancelJobResponse".into()
+    }
+}
 /// Asks for the answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetResultRequest {
     /// Which job.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<JobKey>,
+}
+impl ::prost::Name for GetResultRequest {
+    const NAME: &'static str = "GetResultRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetResultRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetResultRequest".into()
+    }
 }
 /// Carries one vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4136,6 +5036,16 @@ pub struct Embedding {
     #[prost(bool, tag = "3")]
     pub truncated: bool,
 }
+impl ::prost::Name for Embedding {
+    const NAME: &'static str = "Embedding";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.Embedding".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.Embedding".into()
+    }
+}
 /// Carries the embeddings of a job.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EmbedResult {
@@ -4143,12 +5053,32 @@ pub struct EmbedResult {
     #[prost(message, repeated, tag = "1")]
     pub embeddings: ::prost::alloc::vec::Vec<Embedding>,
 }
+impl ::prost::Name for EmbedResult {
+    const NAME: &'static str = "EmbedResult";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.EmbedResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.EmbedResult".into()
+    }
+}
 /// Carries the outputs of a tensor model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InferResult {
     /// The outputs, in the order in which they were asked for, or in the model's.
     #[prost(message, repeated, tag = "1")]
     pub outputs: ::prost::alloc::vec::Vec<Tensor>,
+}
+impl ::prost::Name for InferResult {
+    const NAME: &'static str = "InferResult";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.InferResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.InferResult".into()
+    }
 }
 /// Carries the answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4177,6 +5107,16 @@ pub mod get_result_response {
         Infer(super::InferResult),
     }
 }
+impl ::prost::Name for GetResultResponse {
+    const NAME: &'static str = "GetResultResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetResultResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetResultResponse".into()
+    }
+}
 /// Says that a ciphertext was received.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcknowledgeResultRequest {
@@ -4187,6 +5127,16 @@ pub struct AcknowledgeResultRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub sealed_digest: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for AcknowledgeResultRequest {
+    const NAME: &'static str = "AcknowledgeResultRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.AcknowledgeResultRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.AcknowledgeResultRequest".into()
+    }
+}
 /// Carries the job after the acknowledgement was stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcknowledgeResultResponse {
@@ -4194,12 +5144,32 @@ pub struct AcknowledgeResultResponse {
     #[prost(message, optional, tag = "1")]
     pub job: ::core::option::Option<Job>,
 }
+impl ::prost::Name for AcknowledgeResultResponse {
+    const NAME: &'static str = "AcknowledgeResultResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.AcknowledgeResultResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.AcknowledgeResultResponse".into()
+    }
+}
 /// Asks for the receipt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetReceiptRequest {
     /// Which job.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<JobKey>,
+}
+impl ::prost::Name for GetReceiptRequest {
+    const NAME: &'static str = "GetReceiptRequest";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetReceiptRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetReceiptRequest".into()
+    }
 }
 /// Carries the receipt.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4216,6 +5186,16 @@ pub struct GetReceiptResponse {
     /// The proof bundle in JSON for `ailayer verify`; empty before ANCHORED.
     #[prost(string, tag = "4")]
     pub bundle: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetReceiptResponse {
+    const NAME: &'static str = "GetReceiptResponse";
+    const PACKAGE: &'static str = "ailayer.gateway.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.gateway.v1.GetReceiptResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.gateway.v1.GetReceiptResponse".into()
+    }
 }
 /// Names the state of a job.
 ///
@@ -4447,7 +5427,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/GetInfo",
             );
@@ -4472,7 +5452,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/ListModels",
             );
@@ -4503,7 +5483,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/CreateQuote",
             );
@@ -4527,7 +5507,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/GetJob",
             );
@@ -4555,7 +5535,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/WatchJob",
             );
@@ -4584,7 +5564,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/CancelJob",
             );
@@ -4613,7 +5593,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/GetResult",
             );
@@ -4645,7 +5625,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/AcknowledgeResult",
             );
@@ -4677,7 +5657,7 @@ pub mod gateway_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::bounded::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/ailayer.gateway.v1.GatewayService/GetReceipt",
             );
@@ -4901,7 +5881,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetInfoSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4946,7 +5926,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListModelsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4991,7 +5971,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateQuoteSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5036,7 +6016,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetJobSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5082,7 +6062,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchJobSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5127,7 +6107,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CancelJobSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5172,7 +6152,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetResultSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5218,7 +6198,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcknowledgeResultSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5263,7 +6243,7 @@ pub mod gateway_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetReceiptSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::bounded::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -2,6 +2,16 @@
 /// Asks for the tip.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTipRequest {}
+impl ::prost::Name for GetTipRequest {
+    const NAME: &'static str = "GetTipRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.GetTipRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.GetTipRequest".into()
+    }
+}
 /// Carries the tip.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTipResponse {
@@ -18,6 +28,16 @@ pub struct GetTipResponse {
     #[prost(bool, tag = "4")]
     pub synced: bool,
 }
+impl ::prost::Name for GetTipResponse {
+    const NAME: &'static str = "GetTipResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.GetTipResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.GetTipResponse".into()
+    }
+}
 /// Asks for headers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListHeadersRequest {
@@ -27,6 +47,16 @@ pub struct ListHeadersRequest {
     /// The most headers wanted, 1 to 2016; 0 means 2016.
     #[prost(uint32, tag = "2")]
     pub page_size: u32,
+}
+impl ::prost::Name for ListHeadersRequest {
+    const NAME: &'static str = "ListHeadersRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.ListHeadersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.ListHeadersRequest".into()
+    }
 }
 /// Carries headers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -38,12 +68,32 @@ pub struct ListHeadersResponse {
     #[prost(uint32, tag = "2")]
     pub next_start_height: u32,
 }
+impl ::prost::Name for ListHeadersResponse {
+    const NAME: &'static str = "ListHeadersResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.ListHeadersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.ListHeadersResponse".into()
+    }
+}
 /// Asks for a transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTransactionRequest {
     /// The transaction id, 32 bytes in internal byte order.
     #[prost(bytes = "vec", tag = "1")]
     pub txid: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for GetTransactionRequest {
+    const NAME: &'static str = "GetTransactionRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.GetTransactionRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.GetTransactionRequest".into()
+    }
 }
 /// Describes a transaction and where it stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -64,6 +114,16 @@ pub struct Transaction {
     #[prost(uint32, tag = "5")]
     pub confirmations: u32,
 }
+impl ::prost::Name for Transaction {
+    const NAME: &'static str = "Transaction";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.Transaction".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.Transaction".into()
+    }
+}
 /// Carries a transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTransactionResponse {
@@ -74,12 +134,32 @@ pub struct GetTransactionResponse {
     #[prost(message, optional, tag = "2")]
     pub tip: ::core::option::Option<super::super::common::v1::BlockRef>,
 }
+impl ::prost::Name for GetTransactionResponse {
+    const NAME: &'static str = "GetTransactionResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.GetTransactionResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.GetTransactionResponse".into()
+    }
+}
 /// Asks for the transactions of scripts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListScriptTransactionsRequest {
     /// The scripts, 1 to 200.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub script_pubkeys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+impl ::prost::Name for ListScriptTransactionsRequest {
+    const NAME: &'static str = "ListScriptTransactionsRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.ListScriptTransactionsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.ListScriptTransactionsRequest".into()
+    }
 }
 /// Carries the transactions of scripts.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -91,12 +171,32 @@ pub struct ListScriptTransactionsResponse {
     #[prost(message, optional, tag = "2")]
     pub tip: ::core::option::Option<super::super::common::v1::BlockRef>,
 }
+impl ::prost::Name for ListScriptTransactionsResponse {
+    const NAME: &'static str = "ListScriptTransactionsResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.ListScriptTransactionsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.ListScriptTransactionsResponse".into()
+    }
+}
 /// Asks to broadcast.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BroadcastRequest {
     /// The transaction in consensus encoding.
     #[prost(bytes = "vec", tag = "1")]
     pub raw: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for BroadcastRequest {
+    const NAME: &'static str = "BroadcastRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.BroadcastRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.BroadcastRequest".into()
+    }
 }
 /// Confirms that the server took the transaction.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -105,12 +205,32 @@ pub struct BroadcastResponse {
     #[prost(bytes = "vec", tag = "1")]
     pub txid: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for BroadcastResponse {
+    const NAME: &'static str = "BroadcastResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.BroadcastResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.BroadcastResponse".into()
+    }
+}
 /// Asks for a fee rate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EstimateFeeRequest {
     /// The number of blocks within which to confirm, 1 to 1008.
     #[prost(uint32, tag = "1")]
     pub target_blocks: u32,
+}
+impl ::prost::Name for EstimateFeeRequest {
+    const NAME: &'static str = "EstimateFeeRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.EstimateFeeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.EstimateFeeRequest".into()
+    }
 }
 /// Carries a fee rate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -122,12 +242,32 @@ pub struct EstimateFeeResponse {
     #[prost(bool, tag = "2")]
     pub fallback: bool,
 }
+impl ::prost::Name for EstimateFeeResponse {
+    const NAME: &'static str = "EstimateFeeResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.EstimateFeeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.EstimateFeeResponse".into()
+    }
+}
 /// Asks for chain events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchBlocksRequest {
     /// The cursor of the last event already handled; 0 from the beginning.
     #[prost(uint64, tag = "1")]
     pub after_cursor: u64,
+}
+impl ::prost::Name for WatchBlocksRequest {
+    const NAME: &'static str = "WatchBlocksRequest";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.WatchBlocksRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.WatchBlocksRequest".into()
+    }
 }
 /// Carries one chain event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -152,6 +292,16 @@ pub mod watch_blocks_response {
         Disconnected(super::super::super::common::v1::BlockRef),
     }
 }
+impl ::prost::Name for WatchBlocksResponse {
+    const NAME: &'static str = "WatchBlocksResponse";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.WatchBlocksResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.WatchBlocksResponse".into()
+    }
+}
 /// Describes a block added to the best chain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConnectedBlock {
@@ -161,6 +311,16 @@ pub struct ConnectedBlock {
     /// Its 80-byte header.
     #[prost(bytes = "vec", tag = "2")]
     pub header: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for ConnectedBlock {
+    const NAME: &'static str = "ConnectedBlock";
+    const PACKAGE: &'static str = "ailayer.indexer.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.indexer.v1.ConnectedBlock".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.indexer.v1.ConnectedBlock".into()
+    }
 }
 /// Generated client implementations.
 pub mod indexer_service_client {

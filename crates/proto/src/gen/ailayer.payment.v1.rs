@@ -2,6 +2,16 @@
 /// Asks for the node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetNodeRequest {}
+impl ::prost::Name for GetNodeRequest {
+    const NAME: &'static str = "GetNodeRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetNodeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetNodeRequest".into()
+    }
+}
 /// Describes the node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetNodeResponse {
@@ -33,9 +43,29 @@ pub struct GetNodeResponse {
     #[prost(uint64, tag = "9")]
     pub max_accepted_holds: u64,
 }
+impl ::prost::Name for GetNodeResponse {
+    const NAME: &'static str = "GetNodeResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetNodeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetNodeResponse".into()
+    }
+}
 /// Asks for the balances.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetBalancesRequest {}
+impl ::prost::Name for GetBalancesRequest {
+    const NAME: &'static str = "GetBalancesRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetBalancesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetBalancesRequest".into()
+    }
+}
 /// Tells what the node owns.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetBalancesResponse {
@@ -61,9 +91,29 @@ pub struct GetBalancesResponse {
     #[prost(uint64, tag = "7")]
     pub held_msat: u64,
 }
+impl ::prost::Name for GetBalancesResponse {
+    const NAME: &'static str = "GetBalancesResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetBalancesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetBalancesResponse".into()
+    }
+}
 /// Asks for the sums.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetJournalRequest {}
+impl ::prost::Name for GetJournalRequest {
+    const NAME: &'static str = "GetJournalRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetJournalRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetJournalRequest".into()
+    }
+}
 /// Tells what came in and went out over Lightning, from the service's own rows in one snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetJournalResponse {
@@ -86,9 +136,29 @@ pub struct GetJournalResponse {
     #[prost(uint64, tag = "6")]
     pub unexpected_payments: u64,
 }
+impl ::prost::Name for GetJournalResponse {
+    const NAME: &'static str = "GetJournalResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetJournalResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetJournalResponse".into()
+    }
+}
 /// Asks for the comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CompareFundsRequest {}
+impl ::prost::Name for CompareFundsRequest {
+    const NAME: &'static str = "CompareFundsRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CompareFundsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CompareFundsRequest".into()
+    }
+}
 /// Carries both sides, each between two bounds: where money is in motion, or a channel's close left only whole satoshi to read, the truth
 /// lies between them.
 ///
@@ -139,6 +209,16 @@ pub struct CompareFundsResponse {
     #[prost(uint64, tag = "14")]
     pub unexpected_sent_msat: u64,
 }
+impl ::prost::Name for CompareFundsResponse {
+    const NAME: &'static str = "CompareFundsResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CompareFundsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CompareFundsResponse".into()
+    }
+}
 /// Accepts a residue.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcceptFundsResidueRequest {
@@ -149,18 +229,58 @@ pub struct AcceptFundsResidueRequest {
     #[prost(string, tag = "2")]
     pub note: ::prost::alloc::string::String,
 }
+impl ::prost::Name for AcceptFundsResidueRequest {
+    const NAME: &'static str = "AcceptFundsResidueRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.AcceptFundsResidueRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.AcceptFundsResidueRequest".into()
+    }
+}
 /// Says that the books agree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AcceptFundsResidueResponse {}
+impl ::prost::Name for AcceptFundsResidueResponse {
+    const NAME: &'static str = "AcceptFundsResidueResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.AcceptFundsResidueResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.AcceptFundsResidueResponse".into()
+    }
+}
 /// Asks for a fresh address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAddressRequest {}
+impl ::prost::Name for CreateAddressRequest {
+    const NAME: &'static str = "CreateAddressRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CreateAddressRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CreateAddressRequest".into()
+    }
+}
 /// Carries a fresh address.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateAddressResponse {
     /// The address on the node's network.
     #[prost(string, tag = "1")]
     pub address: ::prost::alloc::string::String,
+}
+impl ::prost::Name for CreateAddressResponse {
+    const NAME: &'static str = "CreateAddressResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CreateAddressResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CreateAddressResponse".into()
+    }
 }
 /// Asks for a channel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -184,6 +304,16 @@ pub struct OpenChannelRequest {
     #[prost(bool, tag = "6")]
     pub announce: bool,
 }
+impl ::prost::Name for OpenChannelRequest {
+    const NAME: &'static str = "OpenChannelRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.OpenChannelRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.OpenChannelRequest".into()
+    }
+}
 /// Names the channel that is being opened.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenChannelResponse {
@@ -191,15 +321,45 @@ pub struct OpenChannelResponse {
     #[prost(bytes = "vec", tag = "1")]
     pub user_channel_id: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for OpenChannelResponse {
+    const NAME: &'static str = "OpenChannelResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.OpenChannelResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.OpenChannelResponse".into()
+    }
+}
 /// Asks for the channels.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListChannelsRequest {}
+impl ::prost::Name for ListChannelsRequest {
+    const NAME: &'static str = "ListChannelsRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ListChannelsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ListChannelsRequest".into()
+    }
+}
 /// Lists the channels.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListChannelsResponse {
     /// All channels that are not closed.
     #[prost(message, repeated, tag = "1")]
     pub channels: ::prost::alloc::vec::Vec<Channel>,
+}
+impl ::prost::Name for ListChannelsResponse {
+    const NAME: &'static str = "ListChannelsResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ListChannelsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ListChannelsResponse".into()
+    }
 }
 /// Describes a channel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -235,6 +395,16 @@ pub struct Channel {
     #[prost(bool, tag = "10")]
     pub announced: bool,
 }
+impl ::prost::Name for Channel {
+    const NAME: &'static str = "Channel";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.Channel".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.Channel".into()
+    }
+}
 /// Describes a hold invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HoldInvoice {
@@ -269,6 +439,16 @@ pub struct HoldInvoice {
     #[prost(uint64, tag = "10")]
     pub accepted_unix_ms: u64,
 }
+impl ::prost::Name for HoldInvoice {
+    const NAME: &'static str = "HoldInvoice";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.HoldInvoice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.HoldInvoice".into()
+    }
+}
 /// Asks for a hold invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateHoldInvoiceRequest {
@@ -285,12 +465,32 @@ pub struct CreateHoldInvoiceRequest {
     #[prost(uint32, tag = "4")]
     pub expiry_s: u32,
 }
+impl ::prost::Name for CreateHoldInvoiceRequest {
+    const NAME: &'static str = "CreateHoldInvoiceRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CreateHoldInvoiceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CreateHoldInvoiceRequest".into()
+    }
+}
 /// Carries the stored invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateHoldInvoiceResponse {
     /// The invoice.
     #[prost(message, optional, tag = "1")]
     pub invoice: ::core::option::Option<HoldInvoice>,
+}
+impl ::prost::Name for CreateHoldInvoiceResponse {
+    const NAME: &'static str = "CreateHoldInvoiceResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.CreateHoldInvoiceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.CreateHoldInvoiceResponse".into()
+    }
 }
 /// Asks for the key of a sealed answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -302,12 +502,32 @@ pub struct DeriveSealKeyRequest {
     #[prost(bytes = "vec", tag = "2")]
     pub shared_secret: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for DeriveSealKeyRequest {
+    const NAME: &'static str = "DeriveSealKeyRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.DeriveSealKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.DeriveSealKeyRequest".into()
+    }
+}
 /// Carries the key of a sealed answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeriveSealKeyResponse {
     /// The key, 32 secret bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub seal_key: ::prost::alloc::vec::Vec<u8>,
+}
+impl ::prost::Name for DeriveSealKeyResponse {
+    const NAME: &'static str = "DeriveSealKeyResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.DeriveSealKeyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.DeriveSealKeyResponse".into()
+    }
 }
 /// Asks for a hold invoice by one of its names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -329,12 +549,32 @@ pub mod get_hold_invoice_request {
         PaymentHash(::prost::alloc::vec::Vec<u8>),
     }
 }
+impl ::prost::Name for GetHoldInvoiceRequest {
+    const NAME: &'static str = "GetHoldInvoiceRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetHoldInvoiceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetHoldInvoiceRequest".into()
+    }
+}
 /// Carries the invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetHoldInvoiceResponse {
     /// The invoice.
     #[prost(message, optional, tag = "1")]
     pub invoice: ::core::option::Option<HoldInvoice>,
+}
+impl ::prost::Name for GetHoldInvoiceResponse {
+    const NAME: &'static str = "GetHoldInvoiceResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetHoldInvoiceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetHoldInvoiceResponse".into()
+    }
 }
 /// Asks to take the locked money.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -343,12 +583,32 @@ pub struct ClaimHoldInvoiceRequest {
     #[prost(string, tag = "1")]
     pub invoice_id: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ClaimHoldInvoiceRequest {
+    const NAME: &'static str = "ClaimHoldInvoiceRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ClaimHoldInvoiceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ClaimHoldInvoiceRequest".into()
+    }
+}
 /// Carries the invoice after the claim was authorised.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClaimHoldInvoiceResponse {
     /// The invoice.
     #[prost(message, optional, tag = "1")]
     pub invoice: ::core::option::Option<HoldInvoice>,
+}
+impl ::prost::Name for ClaimHoldInvoiceResponse {
+    const NAME: &'static str = "ClaimHoldInvoiceResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ClaimHoldInvoiceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ClaimHoldInvoiceResponse".into()
+    }
 }
 /// Asks to give locked money back.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -360,12 +620,32 @@ pub struct ReleaseHoldInvoiceRequest {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ReleaseHoldInvoiceRequest {
+    const NAME: &'static str = "ReleaseHoldInvoiceRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ReleaseHoldInvoiceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ReleaseHoldInvoiceRequest".into()
+    }
+}
 /// Carries the invoice after the release was authorised.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseHoldInvoiceResponse {
     /// The invoice.
     #[prost(message, optional, tag = "1")]
     pub invoice: ::core::option::Option<HoldInvoice>,
+}
+impl ::prost::Name for ReleaseHoldInvoiceResponse {
+    const NAME: &'static str = "ReleaseHoldInvoiceResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.ReleaseHoldInvoiceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.ReleaseHoldInvoiceResponse".into()
+    }
 }
 /// Describes an outgoing payment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -389,6 +669,16 @@ pub struct Payment {
     #[prost(bytes = "vec", tag = "6")]
     pub preimage: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for Payment {
+    const NAME: &'static str = "Payment";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.Payment".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.Payment".into()
+    }
+}
 /// Asks to pay an invoice.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PayInvoiceRequest {
@@ -399,12 +689,32 @@ pub struct PayInvoiceRequest {
     #[prost(uint64, tag = "2")]
     pub max_amount_msat: u64,
 }
+impl ::prost::Name for PayInvoiceRequest {
+    const NAME: &'static str = "PayInvoiceRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.PayInvoiceRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.PayInvoiceRequest".into()
+    }
+}
 /// Carries the stored payment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PayInvoiceResponse {
     /// The payment.
     #[prost(message, optional, tag = "1")]
     pub payment: ::core::option::Option<Payment>,
+}
+impl ::prost::Name for PayInvoiceResponse {
+    const NAME: &'static str = "PayInvoiceResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.PayInvoiceResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.PayInvoiceResponse".into()
+    }
 }
 /// Asks for a payment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -413,6 +723,16 @@ pub struct GetPaymentRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub payment_hash: ::prost::alloc::vec::Vec<u8>,
 }
+impl ::prost::Name for GetPaymentRequest {
+    const NAME: &'static str = "GetPaymentRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetPaymentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetPaymentRequest".into()
+    }
+}
 /// Carries a payment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetPaymentResponse {
@@ -420,12 +740,32 @@ pub struct GetPaymentResponse {
     #[prost(message, optional, tag = "1")]
     pub payment: ::core::option::Option<Payment>,
 }
+impl ::prost::Name for GetPaymentResponse {
+    const NAME: &'static str = "GetPaymentResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.GetPaymentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.GetPaymentResponse".into()
+    }
+}
 /// Asks for events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEventsRequest {
     /// The cursor of the last event already handled; 0 from the beginning.
     #[prost(uint64, tag = "1")]
     pub after_cursor: u64,
+}
+impl ::prost::Name for WatchEventsRequest {
+    const NAME: &'static str = "WatchEventsRequest";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.WatchEventsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.WatchEventsRequest".into()
+    }
 }
 /// Carries one event of the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -480,6 +820,16 @@ pub mod watch_events_response {
         ReceiptUnexpected(super::UnexpectedReceipt),
     }
 }
+impl ::prost::Name for WatchEventsResponse {
+    const NAME: &'static str = "WatchEventsResponse";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.WatchEventsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.WatchEventsResponse".into()
+    }
+}
 /// Describes money that came although no row asked for it: under an unknown hash, or after its claim was given up as lost.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnexpectedReceipt {
@@ -492,6 +842,16 @@ pub struct UnexpectedReceipt {
     /// Why no row takes it.
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
+}
+impl ::prost::Name for UnexpectedReceipt {
+    const NAME: &'static str = "UnexpectedReceipt";
+    const PACKAGE: &'static str = "ailayer.payment.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.payment.v1.UnexpectedReceipt".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.payment.v1.UnexpectedReceipt".into()
+    }
 }
 /// Names the state of a hold invoice.
 ///

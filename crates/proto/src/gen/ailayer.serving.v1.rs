@@ -12,6 +12,16 @@ pub struct TensorSpec {
     #[prost(int64, repeated, tag = "3")]
     pub shape: ::prost::alloc::vec::Vec<i64>,
 }
+impl ::prost::Name for TensorSpec {
+    const NAME: &'static str = "TensorSpec";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TensorSpec".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TensorSpec".into()
+    }
+}
 /// Describes a loaded model version.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Model {
@@ -49,15 +59,45 @@ pub struct Model {
     #[prost(message, repeated, tag = "11")]
     pub outputs: ::prost::alloc::vec::Vec<TensorSpec>,
 }
+impl ::prost::Name for Model {
+    const NAME: &'static str = "Model";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.Model".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.Model".into()
+    }
+}
 /// Asks for the loaded models.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListModelsRequest {}
+impl ::prost::Name for ListModelsRequest {
+    const NAME: &'static str = "ListModelsRequest";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.ListModelsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.ListModelsRequest".into()
+    }
+}
 /// Lists the loaded models.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListModelsResponse {
     /// The models, ordered by name, then version.
     #[prost(message, repeated, tag = "1")]
     pub models: ::prost::alloc::vec::Vec<Model>,
+}
+impl ::prost::Name for ListModelsResponse {
+    const NAME: &'static str = "ListModelsResponse";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.ListModelsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.ListModelsResponse".into()
+    }
 }
 /// Asks how many tokens texts have.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -78,6 +118,16 @@ pub struct TokenizeRequest {
     #[prost(bool, tag = "5")]
     pub include_tokens: bool,
 }
+impl ::prost::Name for TokenizeRequest {
+    const NAME: &'static str = "TokenizeRequest";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TokenizeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TokenizeRequest".into()
+    }
+}
 /// Says how many tokens each text has.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TokenizeResponse {
@@ -94,6 +144,16 @@ pub struct TokenizeResponse {
     #[prost(message, repeated, tag = "4")]
     pub tokens: ::prost::alloc::vec::Vec<TextTokens>,
 }
+impl ::prost::Name for TokenizeResponse {
+    const NAME: &'static str = "TokenizeResponse";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TokenizeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TokenizeResponse".into()
+    }
+}
 /// Lists the tokens of one text as the model reads them, after truncation. All lists have one element a token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TextTokens {
@@ -107,6 +167,16 @@ pub struct TextTokens {
     #[prost(uint32, repeated, tag = "3")]
     pub ends: ::prost::alloc::vec::Vec<u32>,
 }
+impl ::prost::Name for TextTokens {
+    const NAME: &'static str = "TextTokens";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TextTokens".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TextTokens".into()
+    }
+}
 /// Carries one call of a stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TokenizeStreamRequest {
@@ -116,6 +186,16 @@ pub struct TokenizeStreamRequest {
     /// The call; required, INVALID_FIELD without.
     #[prost(message, optional, tag = "2")]
     pub request: ::core::option::Option<TokenizeRequest>,
+}
+impl ::prost::Name for TokenizeStreamRequest {
+    const NAME: &'static str = "TokenizeStreamRequest";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TokenizeStreamRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TokenizeStreamRequest".into()
+    }
 }
 /// Answers one message of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -138,6 +218,16 @@ pub mod tokenize_stream_response {
         /// Why there is none.
         #[prost(message, tag = "3")]
         Error(super::super::super::common::v1::MessageError),
+    }
+}
+impl ::prost::Name for TokenizeStreamResponse {
+    const NAME: &'static str = "TokenizeStreamResponse";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.TokenizeStreamResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.TokenizeStreamResponse".into()
     }
 }
 /// Asks for embeddings.
@@ -164,6 +254,16 @@ pub struct EmbedRequest {
     #[prost(uint32, optional, tag = "6")]
     pub dimensions: ::core::option::Option<u32>,
 }
+impl ::prost::Name for EmbedRequest {
+    const NAME: &'static str = "EmbedRequest";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.EmbedRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.EmbedRequest".into()
+    }
+}
 /// Carries one vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Embedding {
@@ -176,6 +276,16 @@ pub struct Embedding {
     /// True if the text was cut.
     #[prost(bool, tag = "3")]
     pub truncated: bool,
+}
+impl ::prost::Name for Embedding {
+    const NAME: &'static str = "Embedding";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.Embedding".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.Embedding".into()
+    }
 }
 /// Carries the embeddings and what was used to make them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -196,6 +306,16 @@ pub struct EmbedResponse {
     #[prost(uint64, tag = "5")]
     pub inference_time_us: u64,
 }
+impl ::prost::Name for EmbedResponse {
+    const NAME: &'static str = "EmbedResponse";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.EmbedResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.EmbedResponse".into()
+    }
+}
 /// Carries one call of a stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EmbedStreamRequest {
@@ -205,6 +325,16 @@ pub struct EmbedStreamRequest {
     /// The call; required, INVALID_FIELD without.
     #[prost(message, optional, tag = "2")]
     pub request: ::core::option::Option<EmbedRequest>,
+}
+impl ::prost::Name for EmbedStreamRequest {
+    const NAME: &'static str = "EmbedStreamRequest";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.EmbedStreamRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.EmbedStreamRequest".into()
+    }
 }
 /// Answers one message of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -227,6 +357,16 @@ pub mod embed_stream_response {
         /// Why there is none.
         #[prost(message, tag = "3")]
         Error(super::super::super::common::v1::MessageError),
+    }
+}
+impl ::prost::Name for EmbedStreamResponse {
+    const NAME: &'static str = "EmbedStreamResponse";
+    const PACKAGE: &'static str = "ailayer.serving.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ailayer.serving.v1.EmbedStreamResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/ailayer.serving.v1.EmbedStreamResponse".into()
     }
 }
 /// Says what happens to a text longer than the model reads.

@@ -2,6 +2,16 @@
 /// Asks whether the server is live.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerLiveRequest {}
+impl ::prost::Name for ServerLiveRequest {
+    const NAME: &'static str = "ServerLiveRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerLiveRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerLiveRequest".into()
+    }
+}
 /// Says whether the server is live.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerLiveResponse {
@@ -9,15 +19,45 @@ pub struct ServerLiveResponse {
     #[prost(bool, tag = "1")]
     pub live: bool,
 }
+impl ::prost::Name for ServerLiveResponse {
+    const NAME: &'static str = "ServerLiveResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerLiveResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerLiveResponse".into()
+    }
+}
 /// Asks whether the server is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerReadyRequest {}
+impl ::prost::Name for ServerReadyRequest {
+    const NAME: &'static str = "ServerReadyRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerReadyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerReadyRequest".into()
+    }
+}
 /// Says whether the server is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerReadyResponse {
     /// True if ready.
     #[prost(bool, tag = "1")]
     pub ready: bool,
+}
+impl ::prost::Name for ServerReadyResponse {
+    const NAME: &'static str = "ServerReadyResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerReadyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerReadyResponse".into()
+    }
 }
 /// Asks whether a model is ready.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -29,6 +69,16 @@ pub struct ModelReadyRequest {
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ModelReadyRequest {
+    const NAME: &'static str = "ModelReadyRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelReadyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelReadyRequest".into()
+    }
+}
 /// Says whether a model is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelReadyResponse {
@@ -36,9 +86,29 @@ pub struct ModelReadyResponse {
     #[prost(bool, tag = "1")]
     pub ready: bool,
 }
+impl ::prost::Name for ModelReadyResponse {
+    const NAME: &'static str = "ModelReadyResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelReadyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelReadyResponse".into()
+    }
+}
 /// Asks about the server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerMetadataRequest {}
+impl ::prost::Name for ServerMetadataRequest {
+    const NAME: &'static str = "ServerMetadataRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerMetadataRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerMetadataRequest".into()
+    }
+}
 /// Describes the server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerMetadataResponse {
@@ -52,6 +122,16 @@ pub struct ServerMetadataResponse {
     #[prost(string, repeated, tag = "3")]
     pub extensions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ServerMetadataResponse {
+    const NAME: &'static str = "ServerMetadataResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ServerMetadataResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ServerMetadataResponse".into()
+    }
+}
 /// Asks about a model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelMetadataRequest {
@@ -61,6 +141,16 @@ pub struct ModelMetadataRequest {
     /// The version; empty lets the server choose.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ModelMetadataRequest {
+    const NAME: &'static str = "ModelMetadataRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelMetadataRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelMetadataRequest".into()
+    }
 }
 /// Describes a model.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -101,6 +191,26 @@ pub mod model_metadata_response {
         /// The shape; -1 where any size is taken.
         #[prost(int64, repeated, tag = "3")]
         pub shape: ::prost::alloc::vec::Vec<i64>,
+    }
+    impl ::prost::Name for TensorMetadata {
+        const NAME: &'static str = "TensorMetadata";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelMetadataResponse.TensorMetadata".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelMetadataResponse.TensorMetadata".into()
+        }
+    }
+}
+impl ::prost::Name for ModelMetadataResponse {
+    const NAME: &'static str = "ModelMetadataResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelMetadataResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelMetadataResponse".into()
     }
 }
 /// Asks to run a model.
@@ -158,6 +268,16 @@ pub mod model_infer_request {
         #[prost(message, optional, tag = "5")]
         pub contents: ::core::option::Option<super::InferTensorContents>,
     }
+    impl ::prost::Name for InferInputTensor {
+        const NAME: &'static str = "InferInputTensor";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelInferRequest.InferInputTensor".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelInferRequest.InferInputTensor".into()
+        }
+    }
     /// Asks for an output tensor.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct InferRequestedOutputTensor {
@@ -170,6 +290,26 @@ pub mod model_infer_request {
             ::prost::alloc::string::String,
             super::InferParameter,
         >,
+    }
+    impl ::prost::Name for InferRequestedOutputTensor {
+        const NAME: &'static str = "InferRequestedOutputTensor";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelInferRequest.InferRequestedOutputTensor".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelInferRequest.InferRequestedOutputTensor".into()
+        }
+    }
+}
+impl ::prost::Name for ModelInferRequest {
+    const NAME: &'static str = "ModelInferRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelInferRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelInferRequest".into()
     }
 }
 /// Carries the answer of a model.
@@ -221,6 +361,26 @@ pub mod model_infer_response {
         #[prost(message, optional, tag = "5")]
         pub contents: ::core::option::Option<super::InferTensorContents>,
     }
+    impl ::prost::Name for InferOutputTensor {
+        const NAME: &'static str = "InferOutputTensor";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelInferResponse.InferOutputTensor".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelInferResponse.InferOutputTensor".into()
+        }
+    }
+}
+impl ::prost::Name for ModelInferResponse {
+    const NAME: &'static str = "ModelInferResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelInferResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelInferResponse".into()
+    }
 }
 /// Carries one parameter.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -251,6 +411,16 @@ pub mod infer_parameter {
         Uint64Param(u64),
     }
 }
+impl ::prost::Name for InferParameter {
+    const NAME: &'static str = "InferParameter";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.InferParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.InferParameter".into()
+    }
+}
 /// Carries a tensor's values, row-major; only the field of the tensor's data type is used.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InferTensorContents {
@@ -279,6 +449,16 @@ pub struct InferTensorContents {
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub bytes_contents: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
+impl ::prost::Name for InferTensorContents {
+    const NAME: &'static str = "InferTensorContents";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.InferTensorContents".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.InferTensorContents".into()
+    }
+}
 /// Carries one answer in a stream: either field is meant, the other is empty.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelStreamInferResponse {
@@ -288,6 +468,16 @@ pub struct ModelStreamInferResponse {
     /// The answer.
     #[prost(message, optional, tag = "2")]
     pub infer_response: ::core::option::Option<ModelInferResponse>,
+}
+impl ::prost::Name for ModelStreamInferResponse {
+    const NAME: &'static str = "ModelStreamInferResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelStreamInferResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelStreamInferResponse".into()
+    }
 }
 /// Asks how a model is configured.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -299,12 +489,32 @@ pub struct ModelConfigRequest {
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ModelConfigRequest {
+    const NAME: &'static str = "ModelConfigRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelConfigRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelConfigRequest".into()
+    }
+}
 /// Tells how a model is configured.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelConfigResponse {
     /// The configuration; only the fields that have an effect are set.
     #[prost(message, optional, tag = "1")]
     pub config: ::core::option::Option<ModelConfig>,
+}
+impl ::prost::Name for ModelConfigResponse {
+    const NAME: &'static str = "ModelConfigResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelConfigResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelConfigResponse".into()
+    }
 }
 /// Asks what models have done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -316,6 +526,16 @@ pub struct ModelStatisticsRequest {
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
 }
+impl ::prost::Name for ModelStatisticsRequest {
+    const NAME: &'static str = "ModelStatisticsRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelStatisticsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelStatisticsRequest".into()
+    }
+}
 /// Counts something and sums how long it took.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StatisticDuration {
@@ -325,6 +545,16 @@ pub struct StatisticDuration {
     /// How long together, in nanoseconds.
     #[prost(uint64, tag = "2")]
     pub ns: u64,
+}
+impl ::prost::Name for StatisticDuration {
+    const NAME: &'static str = "StatisticDuration";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.StatisticDuration".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.StatisticDuration".into()
+    }
 }
 /// Sums the requests of a model; all but `fail` count those that succeeded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -354,6 +584,16 @@ pub struct InferStatistics {
     #[prost(message, optional, tag = "8")]
     pub cache_miss: ::core::option::Option<StatisticDuration>,
 }
+impl ::prost::Name for InferStatistics {
+    const NAME: &'static str = "InferStatistics";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.InferStatistics".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.InferStatistics".into()
+    }
+}
 /// Sums the answers of requests that have several.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InferResponseStatistics {
@@ -376,6 +616,16 @@ pub struct InferResponseStatistics {
     #[prost(message, optional, tag = "6")]
     pub cancel: ::core::option::Option<StatisticDuration>,
 }
+impl ::prost::Name for InferResponseStatistics {
+    const NAME: &'static str = "InferResponseStatistics";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.InferResponseStatistics".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.InferResponseStatistics".into()
+    }
+}
 /// Sums the runs of one batch size.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InferBatchStatistics {
@@ -392,6 +642,16 @@ pub struct InferBatchStatistics {
     #[prost(message, optional, tag = "4")]
     pub compute_output: ::core::option::Option<StatisticDuration>,
 }
+impl ::prost::Name for InferBatchStatistics {
+    const NAME: &'static str = "InferBatchStatistics";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.InferBatchStatistics".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.InferBatchStatistics".into()
+    }
+}
 /// Says how much memory a model takes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MemoryUsage {
@@ -404,6 +664,16 @@ pub struct MemoryUsage {
     /// The bytes.
     #[prost(uint64, tag = "3")]
     pub byte_size: u64,
+}
+impl ::prost::Name for MemoryUsage {
+    const NAME: &'static str = "MemoryUsage";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.MemoryUsage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.MemoryUsage".into()
+    }
 }
 /// Tells what a model version has done since it was loaded.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -439,12 +709,32 @@ pub struct ModelStatistics {
         InferResponseStatistics,
     >,
 }
+impl ::prost::Name for ModelStatistics {
+    const NAME: &'static str = "ModelStatistics";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelStatistics".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelStatistics".into()
+    }
+}
 /// Tells what models have done.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelStatisticsResponse {
     /// One entry a version, in the order of names and versions.
     #[prost(message, repeated, tag = "1")]
     pub model_stats: ::prost::alloc::vec::Vec<ModelStatistics>,
+}
+impl ::prost::Name for ModelStatisticsResponse {
+    const NAME: &'static str = "ModelStatisticsResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelStatisticsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelStatisticsResponse".into()
+    }
 }
 /// Carries a parameter of a load or an unload.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -474,6 +764,16 @@ pub mod model_repository_parameter {
         BytesParam(::prost::bytes::Bytes),
     }
 }
+impl ::prost::Name for ModelRepositoryParameter {
+    const NAME: &'static str = "ModelRepositoryParameter";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelRepositoryParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelRepositoryParameter".into()
+    }
+}
 /// Asks what the repository holds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RepositoryIndexRequest {
@@ -483,6 +783,16 @@ pub struct RepositoryIndexRequest {
     /// True to list only what can serve.
     #[prost(bool, tag = "2")]
     pub ready: bool,
+}
+impl ::prost::Name for RepositoryIndexRequest {
+    const NAME: &'static str = "RepositoryIndexRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryIndexRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryIndexRequest".into()
+    }
 }
 /// Tells what the repository holds.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -509,6 +819,26 @@ pub mod repository_index_response {
         #[prost(string, tag = "4")]
         pub reason: ::prost::alloc::string::String,
     }
+    impl ::prost::Name for ModelIndex {
+        const NAME: &'static str = "ModelIndex";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.RepositoryIndexResponse.ModelIndex".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.RepositoryIndexResponse.ModelIndex".into()
+        }
+    }
+}
+impl ::prost::Name for RepositoryIndexResponse {
+    const NAME: &'static str = "RepositoryIndexResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryIndexResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryIndexResponse".into()
+    }
 }
 /// Asks to load a model, or to load it anew.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -527,9 +857,29 @@ pub struct RepositoryModelLoadRequest {
         ModelRepositoryParameter,
     >,
 }
+impl ::prost::Name for RepositoryModelLoadRequest {
+    const NAME: &'static str = "RepositoryModelLoadRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryModelLoadRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryModelLoadRequest".into()
+    }
+}
 /// Says that the model is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RepositoryModelLoadResponse {}
+impl ::prost::Name for RepositoryModelLoadResponse {
+    const NAME: &'static str = "RepositoryModelLoadResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryModelLoadResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryModelLoadResponse".into()
+    }
+}
 /// Asks to unload a model.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RepositoryModelUnloadRequest {
@@ -546,9 +896,29 @@ pub struct RepositoryModelUnloadRequest {
         ModelRepositoryParameter,
     >,
 }
+impl ::prost::Name for RepositoryModelUnloadRequest {
+    const NAME: &'static str = "RepositoryModelUnloadRequest";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryModelUnloadRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryModelUnloadRequest".into()
+    }
+}
 /// Says that the model is being unloaded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RepositoryModelUnloadResponse {}
+impl ::prost::Name for RepositoryModelUnloadResponse {
+    const NAME: &'static str = "RepositoryModelUnloadResponse";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.RepositoryModelUnloadResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.RepositoryModelUnloadResponse".into()
+    }
+}
 /// Generated client implementations.
 pub mod grpc_inference_service_client {
     #![allow(
@@ -1806,6 +2176,26 @@ pub mod model_rate_limiter {
         #[prost(uint32, tag = "3")]
         pub count: u32,
     }
+    impl ::prost::Name for Resource {
+        const NAME: &'static str = "Resource";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelRateLimiter.Resource".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelRateLimiter.Resource".into()
+        }
+    }
+}
+impl ::prost::Name for ModelRateLimiter {
+    const NAME: &'static str = "ModelRateLimiter";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelRateLimiter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelRateLimiter".into()
+    }
 }
 /// Asks for instances of a model on a kind of device.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1890,6 +2280,16 @@ pub mod model_instance_group {
             }
         }
     }
+    impl ::prost::Name for SecondaryDevice {
+        const NAME: &'static str = "SecondaryDevice";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelInstanceGroup.SecondaryDevice".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelInstanceGroup.SecondaryDevice".into()
+        }
+    }
     /// The kinds of devices.
     #[derive(
         Clone,
@@ -1938,12 +2338,32 @@ pub mod model_instance_group {
         }
     }
 }
+impl ::prost::Name for ModelInstanceGroup {
+    const NAME: &'static str = "ModelInstanceGroup";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelInstanceGroup".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelInstanceGroup".into()
+    }
+}
 /// Gives the graph a tensor in another shape than the client's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelTensorReshape {
     /// The shape for the graph, without the batch dimension.
     #[prost(int64, repeated, tag = "1")]
     pub shape: ::prost::alloc::vec::Vec<i64>,
+}
+impl ::prost::Name for ModelTensorReshape {
+    const NAME: &'static str = "ModelTensorReshape";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelTensorReshape".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelTensorReshape".into()
+    }
 }
 /// Declares an input.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2022,6 +2442,16 @@ pub mod model_input {
         }
     }
 }
+impl ::prost::Name for ModelInput {
+    const NAME: &'static str = "ModelInput";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelInput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelInput".into()
+    }
+}
 /// Declares an output.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelOutput {
@@ -2046,6 +2476,16 @@ pub struct ModelOutput {
     /// True if its memory layout is a vendor's own.
     #[prost(bool, tag = "7")]
     pub is_non_linear_format_io: bool,
+}
+impl ::prost::Name for ModelOutput {
+    const NAME: &'static str = "ModelOutput";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelOutput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelOutput".into()
+    }
 }
 /// Declares an input that the server makes from the batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2129,6 +2569,16 @@ pub mod batch_input {
         }
     }
 }
+impl ::prost::Name for BatchInput {
+    const NAME: &'static str = "BatchInput";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.BatchInput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.BatchInput".into()
+    }
+}
 /// Declares an output that is spread over the requests of a batch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BatchOutput {
@@ -2182,6 +2632,16 @@ pub mod batch_output {
         }
     }
 }
+impl ::prost::Name for BatchOutput {
+    const NAME: &'static str = "BatchOutput";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.BatchOutput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.BatchOutput".into()
+    }
+}
 /// Says which versions of a model are served.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelVersionPolicy {
@@ -2198,15 +2658,45 @@ pub mod model_version_policy {
         #[prost(uint32, tag = "1")]
         pub num_versions: u32,
     }
+    impl ::prost::Name for Latest {
+        const NAME: &'static str = "Latest";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelVersionPolicy.Latest".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelVersionPolicy.Latest".into()
+        }
+    }
     /// Serves every version.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct All {}
+    impl ::prost::Name for All {
+        const NAME: &'static str = "All";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelVersionPolicy.All".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelVersionPolicy.All".into()
+        }
+    }
     /// Serves the versions listed.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Specific {
         /// The versions.
         #[prost(int64, repeated, tag = "1")]
         pub versions: ::prost::alloc::vec::Vec<i64>,
+    }
+    impl ::prost::Name for Specific {
+        const NAME: &'static str = "Specific";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelVersionPolicy.Specific".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelVersionPolicy.Specific".into()
+        }
     }
     /// The policy.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
@@ -2220,6 +2710,16 @@ pub mod model_version_policy {
         /// The versions listed.
         #[prost(message, tag = "3")]
         Specific(Specific),
+    }
+}
+impl ::prost::Name for ModelVersionPolicy {
+    const NAME: &'static str = "ModelVersionPolicy";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelVersionPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelVersionPolicy".into()
     }
 }
 /// Tunes the engine.
@@ -2265,6 +2765,16 @@ pub mod model_optimization_policy {
         #[prost(int32, tag = "1")]
         pub level: i32,
     }
+    impl ::prost::Name for Graph {
+        const NAME: &'static str = "Graph";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelOptimizationPolicy.Graph".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelOptimizationPolicy.Graph".into()
+        }
+    }
     /// Tunes CUDA.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Cuda {
@@ -2308,6 +2818,16 @@ pub mod model_optimization_policy {
                 #[prost(int64, repeated, tag = "1")]
                 pub dim: ::prost::alloc::vec::Vec<i64>,
             }
+            impl ::prost::Name for Shape {
+                const NAME: &'static str = "Shape";
+                const PACKAGE: &'static str = "inference";
+                fn full_name() -> ::prost::alloc::string::String {
+                    "inference.ModelOptimizationPolicy.Cuda.GraphSpec.Shape".into()
+                }
+                fn type_url() -> ::prost::alloc::string::String {
+                    "/inference.ModelOptimizationPolicy.Cuda.GraphSpec.Shape".into()
+                }
+            }
             /// Says from which sizes on a captured graph may be used.
             #[derive(Clone, PartialEq, ::prost::Message)]
             pub struct LowerBound {
@@ -2321,6 +2841,36 @@ pub mod model_optimization_policy {
                     Shape,
                 >,
             }
+            impl ::prost::Name for LowerBound {
+                const NAME: &'static str = "LowerBound";
+                const PACKAGE: &'static str = "inference";
+                fn full_name() -> ::prost::alloc::string::String {
+                    "inference.ModelOptimizationPolicy.Cuda.GraphSpec.LowerBound".into()
+                }
+                fn type_url() -> ::prost::alloc::string::String {
+                    "/inference.ModelOptimizationPolicy.Cuda.GraphSpec.LowerBound".into()
+                }
+            }
+        }
+        impl ::prost::Name for GraphSpec {
+            const NAME: &'static str = "GraphSpec";
+            const PACKAGE: &'static str = "inference";
+            fn full_name() -> ::prost::alloc::string::String {
+                "inference.ModelOptimizationPolicy.Cuda.GraphSpec".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "/inference.ModelOptimizationPolicy.Cuda.GraphSpec".into()
+            }
+        }
+    }
+    impl ::prost::Name for Cuda {
+        const NAME: &'static str = "Cuda";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelOptimizationPolicy.Cuda".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelOptimizationPolicy.Cuda".into()
         }
     }
     /// Names the execution providers to try, the preferred one first.
@@ -2352,6 +2902,28 @@ pub mod model_optimization_policy {
                 ::prost::alloc::string::String,
             >,
         }
+        impl ::prost::Name for Accelerator {
+            const NAME: &'static str = "Accelerator";
+            const PACKAGE: &'static str = "inference";
+            fn full_name() -> ::prost::alloc::string::String {
+                "inference.ModelOptimizationPolicy.ExecutionAccelerators.Accelerator"
+                    .into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "/inference.ModelOptimizationPolicy.ExecutionAccelerators.Accelerator"
+                    .into()
+            }
+        }
+    }
+    impl ::prost::Name for ExecutionAccelerators {
+        const NAME: &'static str = "ExecutionAccelerators";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelOptimizationPolicy.ExecutionAccelerators".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelOptimizationPolicy.ExecutionAccelerators".into()
+        }
     }
     /// Tunes page-locked buffers.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2359,6 +2931,16 @@ pub mod model_optimization_policy {
         /// True to use them.
         #[prost(bool, tag = "1")]
         pub enable: bool,
+    }
+    impl ::prost::Name for PinnedMemoryBuffer {
+        const NAME: &'static str = "PinnedMemoryBuffer";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelOptimizationPolicy.PinnedMemoryBuffer".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelOptimizationPolicy.PinnedMemoryBuffer".into()
+        }
     }
     /// The weights of models against each other.
     #[derive(
@@ -2402,6 +2984,16 @@ pub mod model_optimization_policy {
                 _ => None,
             }
         }
+    }
+}
+impl ::prost::Name for ModelOptimizationPolicy {
+    const NAME: &'static str = "ModelOptimizationPolicy";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelOptimizationPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelOptimizationPolicy".into()
     }
 }
 /// Limits a queue.
@@ -2462,6 +3054,16 @@ pub mod model_queue_policy {
         }
     }
 }
+impl ::prost::Name for ModelQueuePolicy {
+    const NAME: &'static str = "ModelQueuePolicy";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelQueuePolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelQueuePolicy".into()
+    }
+}
 /// Puts requests together into batches.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ModelDynamicBatching {
@@ -2486,6 +3088,16 @@ pub struct ModelDynamicBatching {
     /// The limits by level.
     #[prost(map = "uint64, message", tag = "7")]
     pub priority_queue_policy: ::std::collections::HashMap<u64, ModelQueuePolicy>,
+}
+impl ::prost::Name for ModelDynamicBatching {
+    const NAME: &'static str = "ModelDynamicBatching";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelDynamicBatching".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelDynamicBatching".into()
+    }
 }
 /// Routes the requests of a sequence to one instance.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2577,6 +3189,16 @@ pub mod model_sequence_batching {
             }
         }
     }
+    impl ::prost::Name for Control {
+        const NAME: &'static str = "Control";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.Control".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.Control".into()
+        }
+    }
     /// Names an input that gets signals.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ControlInput {
@@ -2586,6 +3208,16 @@ pub mod model_sequence_batching {
         /// The signals.
         #[prost(message, repeated, tag = "2")]
         pub control: ::prost::alloc::vec::Vec<Control>,
+    }
+    impl ::prost::Name for ControlInput {
+        const NAME: &'static str = "ControlInput";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.ControlInput".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.ControlInput".into()
+        }
     }
     /// Gives the state a sequence starts with.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2616,6 +3248,16 @@ pub mod model_sequence_batching {
             DataFile(::prost::alloc::string::String),
         }
     }
+    impl ::prost::Name for InitialState {
+        const NAME: &'static str = "InitialState";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.InitialState".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.InitialState".into()
+        }
+    }
     /// Declares a state that the server keeps between requests.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct State {
@@ -2641,6 +3283,16 @@ pub mod model_sequence_batching {
         #[prost(bool, tag = "7")]
         pub use_growable_memory: bool,
     }
+    impl ::prost::Name for State {
+        const NAME: &'static str = "State";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.State".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.State".into()
+        }
+    }
     /// Keeps a slot of a batch for each sequence.
     #[derive(Clone, Copy, PartialEq, ::prost::Message)]
     pub struct StrategyDirect {
@@ -2650,6 +3302,16 @@ pub mod model_sequence_batching {
         /// The part of slots that is worth no wait.
         #[prost(float, tag = "2")]
         pub minimum_slot_utilization: f32,
+    }
+    impl ::prost::Name for StrategyDirect {
+        const NAME: &'static str = "StrategyDirect";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.StrategyDirect".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.StrategyDirect".into()
+        }
     }
     /// Batches the oldest requests of sequences.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2667,6 +3329,16 @@ pub mod model_sequence_batching {
         #[prost(bool, tag = "4")]
         pub preserve_ordering: bool,
     }
+    impl ::prost::Name for StrategyOldest {
+        const NAME: &'static str = "StrategyOldest";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelSequenceBatching.StrategyOldest".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelSequenceBatching.StrategyOldest".into()
+        }
+    }
     /// The strategy.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum StrategyChoice {
@@ -2676,6 +3348,16 @@ pub mod model_sequence_batching {
         /// The oldest requests first.
         #[prost(message, tag = "4")]
         Oldest(StrategyOldest),
+    }
+}
+impl ::prost::Name for ModelSequenceBatching {
+    const NAME: &'static str = "ModelSequenceBatching";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelSequenceBatching".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelSequenceBatching".into()
     }
 }
 /// Joins models into one.
@@ -2715,6 +3397,26 @@ pub mod model_ensembling {
         #[prost(string, tag = "5")]
         pub model_namespace: ::prost::alloc::string::String,
     }
+    impl ::prost::Name for Step {
+        const NAME: &'static str = "Step";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelEnsembling.Step".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelEnsembling.Step".into()
+        }
+    }
+}
+impl ::prost::Name for ModelEnsembling {
+    const NAME: &'static str = "ModelEnsembling";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelEnsembling".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelEnsembling".into()
+    }
 }
 /// Carries a parameter of a model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2722,6 +3424,16 @@ pub struct ModelParameter {
     /// The value.
     #[prost(string, tag = "1")]
     pub string_value: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ModelParameter {
+    const NAME: &'static str = "ModelParameter";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelParameter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelParameter".into()
+    }
 }
 /// Describes a sample that runs before a model is ready.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2773,6 +3485,26 @@ pub mod model_warmup {
             InputDataFile(::prost::alloc::string::String),
         }
     }
+    impl ::prost::Name for Input {
+        const NAME: &'static str = "Input";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelWarmup.Input".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelWarmup.Input".into()
+        }
+    }
+}
+impl ::prost::Name for ModelWarmup {
+    const NAME: &'static str = "ModelWarmup";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelWarmup".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelWarmup".into()
+    }
 }
 /// Names libraries with further operators.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2781,12 +3513,32 @@ pub struct ModelOperations {
     #[prost(string, repeated, tag = "1")]
     pub op_library_filename: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+impl ::prost::Name for ModelOperations {
+    const NAME: &'static str = "ModelOperations";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelOperations".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelOperations".into()
+    }
+}
 /// Says how answers relate to requests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ModelTransactionPolicy {
     /// True if a request has any number of answers.
     #[prost(bool, tag = "1")]
     pub decoupled: bool,
+}
+impl ::prost::Name for ModelTransactionPolicy {
+    const NAME: &'static str = "ModelTransactionPolicy";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelTransactionPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelTransactionPolicy".into()
+    }
 }
 /// Names programs that prepare a model's files.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2810,6 +3562,26 @@ pub mod model_repository_agents {
             ::prost::alloc::string::String,
         >,
     }
+    impl ::prost::Name for Agent {
+        const NAME: &'static str = "Agent";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelRepositoryAgents.Agent".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelRepositoryAgents.Agent".into()
+        }
+    }
+}
+impl ::prost::Name for ModelRepositoryAgents {
+    const NAME: &'static str = "ModelRepositoryAgents";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelRepositoryAgents".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelRepositoryAgents".into()
+    }
 }
 /// Tunes the keeping of answers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2817,6 +3589,16 @@ pub struct ModelResponseCache {
     /// True to keep them.
     #[prost(bool, tag = "1")]
     pub enable: bool,
+}
+impl ::prost::Name for ModelResponseCache {
+    const NAME: &'static str = "ModelResponseCache";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelResponseCache".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelResponseCache".into()
+    }
 }
 /// Tunes a model's metrics.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2846,12 +3628,32 @@ pub mod model_metrics {
             #[prost(string, tag = "1")]
             pub family: ::prost::alloc::string::String,
         }
+        impl ::prost::Name for MetricIdentifier {
+            const NAME: &'static str = "MetricIdentifier";
+            const PACKAGE: &'static str = "inference";
+            fn full_name() -> ::prost::alloc::string::String {
+                "inference.ModelMetrics.MetricControl.MetricIdentifier".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "/inference.ModelMetrics.MetricControl.MetricIdentifier".into()
+            }
+        }
         /// Tunes a histogram.
         #[derive(Clone, PartialEq, ::prost::Message)]
         pub struct HistogramOptions {
             /// The upper bounds.
             #[prost(double, repeated, tag = "1")]
             pub buckets: ::prost::alloc::vec::Vec<f64>,
+        }
+        impl ::prost::Name for HistogramOptions {
+            const NAME: &'static str = "HistogramOptions";
+            const PACKAGE: &'static str = "inference";
+            fn full_name() -> ::prost::alloc::string::String {
+                "inference.ModelMetrics.MetricControl.HistogramOptions".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "/inference.ModelMetrics.MetricControl.HistogramOptions".into()
+            }
         }
         /// The options.
         #[derive(Clone, PartialEq, ::prost::Oneof)]
@@ -2860,6 +3662,26 @@ pub mod model_metrics {
             #[prost(message, tag = "2")]
             HistogramOptions(HistogramOptions),
         }
+    }
+    impl ::prost::Name for MetricControl {
+        const NAME: &'static str = "MetricControl";
+        const PACKAGE: &'static str = "inference";
+        fn full_name() -> ::prost::alloc::string::String {
+            "inference.ModelMetrics.MetricControl".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "/inference.ModelMetrics.MetricControl".into()
+        }
+    }
+}
+impl ::prost::Name for ModelMetrics {
+    const NAME: &'static str = "ModelMetrics";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelMetrics".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelMetrics".into()
     }
 }
 /// Configures a model, as `config.pbtxt` does.
@@ -2958,6 +3780,16 @@ pub mod model_config {
         /// Passed through other models.
         #[prost(message, tag = "15")]
         EnsembleScheduling(super::ModelEnsembling),
+    }
+}
+impl ::prost::Name for ModelConfig {
+    const NAME: &'static str = "ModelConfig";
+    const PACKAGE: &'static str = "inference";
+    fn full_name() -> ::prost::alloc::string::String {
+        "inference.ModelConfig".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/inference.ModelConfig".into()
     }
 }
 /// The data types of tensors in a configuration.

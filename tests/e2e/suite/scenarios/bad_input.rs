@@ -113,6 +113,12 @@ async fn malformed_messages(stage: &Stage) -> anyhow::Result<()> {
         ensure!(status.code() == Code::InvalidArgument, "{what}: {}", describe(&status));
         ensure!(violated_field(&status).is_some_and(|it| it.contains(field)), "{what}: no word of {field}");
     }
+    // A message that is small on the wire and large in memory.
+    let empty = vec![pb::Tensor::default(); MIB];
+    let empty = WireTask::Infer(pb::InferTask { inputs: empty, outputs: Vec::new() });
+    let bomb = pb::CreateQuoteRequest { task: Some(empty), ..good.clone() };
+    let refused = client.create_quote(bomb).await.err().context("a million empty tensors were quoted")?;
+    ensure!(reason_of(&refused) == Some(ErrorReason::MessageTooLarge), "{}", describe(&refused));
     let no_key =
         client.get_job(pb::GetJobRequest { key: None }).await.err().context("a job without a key")?;
     let typed = [Some(InvalidField), Some(ErrorReason::JobNotFound)].contains(&reason_of(&no_key));
