@@ -10,9 +10,11 @@
 //! | [`client`] | one gRPC client stack |
 //! | [`error`] | the single table from error class to `google.rpc.Status` |
 //! | [`crash`] | test-only points where a process kills itself |
+//! | [`blocking`] | work on many bytes, beside the runtime's other tasks |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests own what they spawn"))]
 
+pub mod blocking;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ailayer_client::CallError;
+use ailayer_platform::blocking;
 use ailayer_primitives::{AmountMsat, Digest, Network, RequestId, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::answer::Answer;
@@ -134,7 +135,8 @@ impl PrepaidOrder {
     /// The digests of what is asked: that of the input, and the one that a repeat must agree in. The limit is part of the latter: it decides
     /// whether a job begins.
     fn digests(&self) -> Result<Digests, DigestError> {
-        let request = self.asked.input.digest()?;
+        let input = &self.asked.input;
+        let request = blocking::on_bytes(input.content_bytes(), || input.digest())?;
         let limit = self.max_price.map_or(0, AmountMsat::msat);
         let digest = self.asked.body_digest(&request);
         let body = Digest::sha256(format!("ailayer.gateway.prepaid.v1 {digest} {limit}").as_bytes());

@@ -8,6 +8,7 @@ use ailayer_client::invoice::{Agreement, Invoice as SignedInvoice, InvoiceError}
 use ailayer_client::payment::{HoldInvoiceState, Node};
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
 use ailayer_client::{CallError, ErrorReason};
+use ailayer_platform::blocking;
 use ailayer_primitives::{AmountMsat, Digest, JobId, JobToken, Network, PaymentHash, UnixMs, UnixS};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::digest::DigestError;
@@ -168,7 +169,7 @@ impl Quotes {
     /// Quotes an order, or answers the stored quote of its request id. A repeat finishes what a crash or failure left
     /// undone, with the same job and invoice id.
     pub async fn create(&self, order: &Order, payer: Option<Payer>) -> Result<Quoted, QuoteError> {
-        let request_digest = order.input.digest()?;
+        let request_digest = blocking::on_bytes(order.input.content_bytes(), || order.input.digest())?;
         let body_digest = order.body_digest(&request_digest);
         let found = jobs::by_request_id(self.store.pool(), order.request_id).await?;
         let record = match found {

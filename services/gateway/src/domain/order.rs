@@ -158,6 +158,17 @@ impl JobInput {
         }
     }
 
+    /// The bytes of its texts, or of its tensors' contents.
+    pub fn content_bytes(&self) -> u64 {
+        match self {
+            Self::Embed(input) => {
+                let bytes = |text: &String| u64::try_from(text.len()).unwrap_or(u64::MAX);
+                input.texts.iter().map(bytes).fold(0, u64::saturating_add)
+            }
+            Self::Infer(inference) => inference.inputs.content_bytes(),
+        }
+    }
+
     /// What it is called in quotes.
     pub const fn task(&self) -> Task {
         match self {

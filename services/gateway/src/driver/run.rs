@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ailayer_client::serving::{EmbedCall, Embedded, InferCall, Inferred, Model};
 use ailayer_client::{CallError, ErrorReason};
+use ailayer_platform::blocking;
 use ailayer_primitives::{AmountMsat, Digest, UnixMs};
 use ailayer_receipt::EnvelopeError;
 use ailayer_receipt::answer::{Answer, AnswerError, Row};
@@ -116,12 +117,17 @@ impl Driver {
         match input {
             JobInput::Embed(EmbedInput { texts, truncate }) => {
                 let call = EmbedCall { model_name, model_version, texts, truncate, account };
-                self.serving.embed(&call).await.map(Answered::of_texts)
+                let embedded = self.serving.embed(&call).await?;
+                let values: usize = embedded.embeddings.iter().map(|it| it.values.len()).sum();
+                let bytes = u64::try_from(values).unwrap_or(u64::MAX).saturating_mul(4);
+                Ok(blocking::on_bytes(bytes, || Answered::of_texts(embedded)))
             }
             JobInput::Infer(inference) => {
                 let usage = Usage::tensors(inference.inputs.content_bytes());
                 let call = InferCall { model_name, model_version, inference, account };
-                self.serving.infer(&call).await.map(|inferred| Answered::of_tensors(inferred, usage))
+                let inferred = self.serving.infer(&call).await?;
+                let bytes = inferred.outputs.content_bytes();
+                Ok(blocking::on_bytes(bytes, || Answered::of_tensors(inferred, usage)))
             }
         }
     }
@@ -147,7 +153,8 @@ impl Driver {
         let (attempt, answer) = (running.job.attempt, &done.answer);
         let completed_at = self.clock.now().await?.max(running.now);
         let charge = charge(running, &done.usage);
-        let stored = stored_form(running, answer, result_key).and_then(|Stored { output, sealed_digest }| {
+        let stored = blocking::on_bytes(answer.content_bytes(), || stored_form(running, answer, result_key));
+        let stored = stored.and_then(|Stored { output, sealed_digest }| {
             let receipt = self.receipt(running, done, Served { charge, completed_at, sealed_digest })?;
             Ok(StoredAnswer { output, output_digest: answer.digest(), sealed_digest, receipt })
         });

@@ -1,5 +1,6 @@
 //! `GetResult`: the answer of a settled job, or the ciphertext of a sealed one, checked against its digest once more.
 
+use ailayer_platform::blocking;
 use ailayer_primitives::Digest;
 use ailayer_proto::ailayer::gateway::v1 as pb;
 use ailayer_receipt::answer::{Answer as JobAnswer, Output};
@@ -38,7 +39,8 @@ async fn sealed(gateway: &Gateway, record: &JobRecord) -> Result<pb::GetResultRe
     let (sealed_digest, output_digest) = digests.ok_or(JobError::ResultNotReady(record.job.state))?;
     let ciphertext = jobs::output(gateway.jobs.store().pool(), record.job_id).await?;
     let ciphertext = ciphertext.ok_or(JobError::ResultErased)?;
-    if Digest::sha256(&ciphertext) != sealed_digest {
+    let bytes = u64::try_from(ciphertext.len()).unwrap_or(u64::MAX);
+    if blocking::on_bytes(bytes, || Digest::sha256(&ciphertext)) != sealed_digest {
         let what = "the stored ciphertext has another digest than its receipt".to_owned();
         return Err(JobError::Verification { job_id: record.job_id, what });
     }
@@ -53,7 +55,9 @@ pub(super) async fn stored_answer(gateway: &Gateway, record: &JobRecord) -> Resu
     let stored = jobs::output(gateway.jobs.store().pool(), record.job_id).await?;
     let stored = stored.ok_or(JobError::ResultErased)?;
     let damaged = |what: String| JobError::Verification { job_id: record.job_id, what };
-    let answer = JobAnswer::from_bytes(&stored).map_err(|error| damaged(error.to_string()))?;
+    let bytes = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+    let read = blocking::on_bytes(bytes, || JobAnswer::from_bytes(&stored));
+    let answer = read.map_err(|error| damaged(error.to_string()))?;
     if Some(answer.digest()) != record.output_digest {
         return Err(damaged("the stored answer has another digest than its receipt".to_owned()));
     }
