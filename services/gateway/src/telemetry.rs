@@ -72,7 +72,7 @@ static CREDITED_MSAT: LazyLock<Counter> = LazyLock::new(|| {
     counter("ailayer.deposit.credited_amount", "msat", "What deposits have credited to balances.")
 });
 static ADJUSTMENTS: LazyLock<Counter> = LazyLock::new(|| {
-    counter("ailayer.gateway.adjustments", "{step}", "Corrections of balances, proposed and applied.")
+    counter("ailayer.gateway.adjustments", "{step}", "Corrections of the books, proposed and applied.")
 });
 static ADJUSTED_MSAT: LazyLock<Counter> = LazyLock::new(|| {
     counter(

@@ -1,6 +1,6 @@
 -- The journal's sums move with the rows they are of: a comparison every half a minute must not read every invoice that was ever paid.
--- The one row makes nobody wait who did not before: nearly all that moves it also appends an event, and those take turns already. Lock
--- order: the row, the sums, the events' cursor.
+-- The one row is hardly a new queue: nearly all that moves it also appends an event, and those take turns already, if one statement later.
+-- Lock order: the row, the sums, the events' cursor.
 
 create table journal_sum (
     only_row                 boolean primary key default true check (only_row),
@@ -28,9 +28,9 @@ select
     (select coalesce(sum(amount_msat), 0) from unexpected_payment);
 
 -- Each function adds what the row is worth now and takes off what it was worth before, so that no order of moves, and no correction by
--- hand, is forgotten. A row that is not there is worth nothing.
+-- hand, is forgotten, whatever the path of who makes it. A row that is not there is worth nothing.
 
-create function sum_hold_invoice() returns trigger language plpgsql as $$
+create function sum_hold_invoice() returns trigger language plpgsql set search_path from current as $$
 begin
     update journal_sum set claimed_msat = claimed_msat
         + case when tg_op <> 'DELETE' and new.state = 'CLAIMED' then coalesce(new.accepted_amount_msat, 0) else 0 end
@@ -46,7 +46,7 @@ create trigger hold_invoice_inserted after insert on hold_invoice for each row
 create trigger hold_invoice_deleted after delete on hold_invoice for each row
     when (old.state = 'CLAIMED') execute function sum_hold_invoice();
 
-create function sum_outgoing_payment() returns trigger language plpgsql as $$
+create function sum_outgoing_payment() returns trigger language plpgsql set search_path from current as $$
 declare
     is_sent  boolean := tg_op <> 'DELETE' and new.state = 'SUCCEEDED';
     was_sent boolean := tg_op <> 'INSERT' and old.state = 'SUCCEEDED';
@@ -65,7 +65,7 @@ create trigger outgoing_payment_inserted after insert on outgoing_payment for ea
 create trigger outgoing_payment_deleted after delete on outgoing_payment for each row
     when (old.state = 'SUCCEEDED') execute function sum_outgoing_payment();
 
-create function sum_unexpected_receipt() returns trigger language plpgsql as $$
+create function sum_unexpected_receipt() returns trigger language plpgsql set search_path from current as $$
 begin
     update journal_sum set unexpected_received_msat = unexpected_received_msat
         + case when tg_op <> 'DELETE' then new.amount_msat else 0 end
@@ -75,7 +75,7 @@ end $$;
 create trigger unexpected_receipt_sum after insert or update or delete on unexpected_receipt
     for each row execute function sum_unexpected_receipt();
 
-create function sum_unexpected_payment() returns trigger language plpgsql as $$
+create function sum_unexpected_payment() returns trigger language plpgsql set search_path from current as $$
 begin
     update journal_sum set
         unexpected_payments = unexpected_payments

@@ -270,6 +270,15 @@ async fn what_a_channel_has_lost_is_an_expense_and_the_books_agree() {
         );
         assert_eq!(report.findings, []);
     }
+    // A sign or a digit too many.
+    for much in [-501, taken] {
+        let request = pb::ProposeAdjustmentRequest { request_id: id(), amount_msat: much, ..request.clone() };
+        let proposed = admin!(gateway, "alice", propose_adjustment, request).unwrap().adjustment.unwrap();
+        let approve = pb::ApproveAdjustmentRequest { adjustment_id: proposed.adjustment_id };
+        let refused = admin!(gateway, "bob", approve_adjustment, approve).unwrap_err();
+        assert_eq!(reason(&refused), ErrorReason::InsufficientFunds);
+    }
+    assert_eq!(reconcile().await.lost_with_channels_msat, 500);
     world.wait_for(bought.id(), State::Settled).await;
 }
 

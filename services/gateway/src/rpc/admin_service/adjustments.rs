@@ -7,7 +7,9 @@ use ailayer_store::StoreError;
 
 use super::reason;
 use crate::domain::ledger::correction::{Subject, correction};
-use crate::domain::ledger::{Amount, CustomerId, Note, Operation, Stripe, Verdict};
+use crate::domain::ledger::{
+    Amount, Asset, CustomerId, HouseKind, Note, Operation, Refusal, Stripe, Verdict,
+};
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::adjustments::{self, AdjustmentRecord};
@@ -60,6 +62,14 @@ pub(super) async fn approve(
     match apply_one_in_tx(&mut tx, stripe, operation(&record)?).await? {
         Verdict::Applied(_) | Verdict::Duplicate(_) => {}
         Verdict::Refused(refusal) => return Err(AccountError::Refused(refusal).into()),
+    }
+    if record.subject == Subject::ChannelLoss {
+        // No more is lost than was taken, and no more comes back than was lost: `reconcile` could not tell.
+        let kinds = [HouseKind::Lightning, HouseKind::ChannelLoss];
+        let left = ledger::accounts::house_balances(&mut *tx, kinds, Asset::Btc).await?;
+        if left.into_iter().any(i64::is_negative) {
+            return Err(AccountError::Refused(Refusal::InsufficientFunds).into());
+        }
     }
     tx.commit().await.map_err(StoreError::from)?;
     telemetry::adjustment_applied(id, record.subject, record.amount_msat, operator);

@@ -83,6 +83,9 @@ fn to_proto(report: &Report) -> pb::ReconcileResponse {
         ("wrong_suspense", report.ties.wrong_suspense),
         ("reserved_without_a_job", report.ties.reserved_without_a_job),
         ("ended_without_posting", report.ties.ended_without_posting),
+        // Two corrections at once can each be within what there is.
+        ("lightning_below_zero", i64::from(report.ledger_msat < 0)),
+        ("lost_below_zero", i64::from(report.lost_msat < 0)),
         ("payments_without_a_row", i64::try_from(unexplained).unwrap_or(i64::MAX)),
         ("channels_without_a_row", i64::try_from(report.funds.unknown_channels).unwrap_or(i64::MAX)),
     ];

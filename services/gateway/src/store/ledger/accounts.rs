@@ -2,7 +2,7 @@
 
 use ailayer_primitives::UnixMs;
 use ailayer_store::{Store, StoreError, Tx};
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgExecutor, PgPool, Row as _};
 
 use super::locked::account;
 use crate::domain::ledger::page::{InvalidPageToken, PageToken};
@@ -124,7 +124,7 @@ pub async fn house_balance(pool: &PgPool, kind: HouseKind, asset: Asset) -> Resu
 /// # Errors
 /// As [`house_balance`].
 pub async fn house_balances<const N: usize>(
-    pool: &PgPool,
+    database: impl PgExecutor<'_>,
     kinds: [HouseKind; N],
     asset: Asset,
 ) -> Result<[i64; N], StoreError> {
@@ -133,7 +133,7 @@ pub async fn house_balances<const N: usize>(
     )
     .bind(kinds.map(HouseKind::as_str).as_slice())
     .bind(asset.to_string())
-    .fetch_all(pool)
+    .fetch_all(database)
     .await?;
     // One that nothing was ever posted to has no row.
     let mut balances = [0; N];

@@ -129,6 +129,20 @@ async fn a_table_that_is_summed_up_is_not_emptied_at_once() {
     }
 }
 
+/// Somebody mends a row from a session that knows nothing of the schema.
+#[tokio::test]
+async fn a_correction_by_hand_moves_the_sums_too() {
+    let (rows, mut database) = connect().await;
+    execute(
+        &mut database,
+        "reset search_path; insert into payment.unexpected_receipt values (sha256('a'), 7, '', 0)".to_owned(),
+    )
+    .await;
+    assert_eq!(read(&rows).await.unwrap().unexpected_received_msat, 7);
+    execute(&mut database, "delete from payment.unexpected_receipt".to_owned()).await;
+    assert_eq!(read(&rows).await.unwrap().unexpected_received_msat, 0);
+}
+
 /// A service that was in use before the sums were kept begins with what its rows add up to.
 #[tokio::test]
 async fn the_sums_begin_with_what_the_rows_add_up_to() {
