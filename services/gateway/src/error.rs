@@ -103,6 +103,9 @@ pub enum AccountError {
     /// The ledger refuses.
     #[error("the ledger refuses: {0}")]
     Refused(crate::domain::ledger::Refusal),
+    /// A correction of what was lost with channels, beyond what there is.
+    #[error("no more can be lost than was taken, and no more come back than was lost")]
+    BeyondWhatWasTaken,
     /// The ledger did not answer.
     #[error(transparent)]
     Submit(#[from] SubmitError),
@@ -153,7 +156,7 @@ impl From<AccountError> for Failure {
                 Self::field(ErrorReason::RequestIdReused, "request_id", message)
             }
             AccountError::SameOperator => Self::new(ErrorReason::NotAllowed, message),
-            AccountError::Refused(Refusal::InsufficientFunds) => {
+            AccountError::Refused(Refusal::InsufficientFunds) | AccountError::BeyondWhatWasTaken => {
                 Self::new(ErrorReason::InsufficientFunds, message)
             }
             AccountError::Refused(Refusal::Frozen) => Self::new(ErrorReason::AccountFrozen, message),

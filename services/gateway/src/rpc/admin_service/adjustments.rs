@@ -7,9 +7,7 @@ use ailayer_store::StoreError;
 
 use super::reason;
 use crate::domain::ledger::correction::{Subject, correction};
-use crate::domain::ledger::{
-    Amount, Asset, CustomerId, HouseKind, Note, Operation, Refusal, Stripe, Verdict,
-};
+use crate::domain::ledger::{Amount, Asset, CustomerId, HouseKind, Note, Operation, Stripe, Verdict};
 use crate::error::AccountError;
 use crate::rpc::{Answer, Gateway, convert};
 use crate::store::adjustments::{self, AdjustmentRecord};
@@ -68,7 +66,7 @@ pub(super) async fn approve(
         let kinds = [HouseKind::Lightning, HouseKind::ChannelLoss];
         let left = ledger::accounts::house_balances(&mut *tx, kinds, Asset::Btc).await?;
         if left.into_iter().any(i64::is_negative) {
-            return Err(AccountError::Refused(Refusal::InsufficientFunds).into());
+            return Err(AccountError::BeyondWhatWasTaken.into());
         }
     }
     tx.commit().await.map_err(StoreError::from)?;
