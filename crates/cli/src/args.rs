@@ -14,8 +14,8 @@ mod operator;
 pub use customer::{BalanceArgs, CustomerTarget, DepositArgs, RunArgs, StatementArgs, StatementForm};
 pub use operator::{
     AccountArgs, AccountCommand, AdjustArgs, AdjustCommand, BrakeArgs, BrakeCommand, KeyArgs, KeyCommand,
-    OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, ReconcileArgs, SuspenseArgs,
-    SuspenseCommand,
+    OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, Proposal, ReconcileArgs,
+    SuspenseArgs, SuspenseCommand,
 };
 
 const EXIT_CODES: &str = "\
@@ -84,7 +84,7 @@ pub enum Command {
     Price(PriceArgs),
     /// Operator: stop new jobs or claims, and let them go on.
     Brake(BrakeArgs),
-    /// Operator: correct a balance; takes two operators.
+    /// Operator: correct a balance, or book what a channel has lost; takes two operators.
     Adjust(AdjustArgs),
     /// Operator: look at money that is not known to be anybody's, and give it to somebody.
     Suspense(SuspenseArgs),

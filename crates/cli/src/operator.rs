@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::args::{
     AccountArgs, AccountCommand, AdjustArgs, AdjustCommand, BrakeArgs, BrakeCommand, KeyArgs, KeyCommand,
-    OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, ReconcileArgs, SuspenseArgs,
-    SuspenseCommand,
+    OperatorArgs, OperatorCommand, OperatorTarget, PriceArgs, PriceCommand, Proposal, ReconcileArgs,
+    SuspenseArgs, SuspenseCommand,
 };
 use crate::exit::{Exit, Failure, internal};
 use crate::output::Output;
@@ -278,25 +278,13 @@ pub async fn adjust(args: AdjustArgs, out: &Output) -> Result<(), Failure> {
     let all = match args.command {
         AdjustCommand::List => client.adjustments().await?,
         AdjustCommand::Approve { adjustment } => vec![client.approve(adjustment).await?],
-        AdjustCommand::Propose { account, amount_msat, note, request_id } => {
-            let request = pb::ProposeAdjustmentRequest {
-                request_id: fresh(request_id),
-                account_id: account,
-                amount_msat,
-                note,
-                subject: AdjustmentSubject::Unspecified.into(),
-            };
-            vec![client.propose(request).await?]
+        AdjustCommand::Propose { account, amount_msat, proposal } => {
+            let subject = AdjustmentSubject::Unspecified;
+            vec![client.propose(proposed(subject, account, amount_msat, proposal)).await?]
         }
-        AdjustCommand::ProposeLoss { amount_msat, note, request_id } => {
-            let request = pb::ProposeAdjustmentRequest {
-                request_id: fresh(request_id),
-                account_id: String::new(),
-                amount_msat,
-                note,
-                subject: AdjustmentSubject::ChannelLoss.into(),
-            };
-            vec![client.propose(request).await?]
+        AdjustCommand::ProposeLoss { amount_msat, proposal } => {
+            let subject = AdjustmentSubject::ChannelLoss;
+            vec![client.propose(proposed(subject, String::new(), amount_msat, proposal)).await?]
         }
     };
     let is_loss = |it: &Adjustment| it.subject() == AdjustmentSubject::ChannelLoss;
@@ -322,6 +310,17 @@ pub async fn adjust(args: AdjustArgs, out: &Output) -> Result<(), Failure> {
     let head = ["correction", "account", "msat", "state", "proposed by", "approved by", "why"];
     table(out, &head, all.iter().map(row).collect(), all.iter().map(value).collect());
     Ok(())
+}
+
+fn proposed(
+    subject: AdjustmentSubject,
+    account_id: String,
+    amount_msat: i64,
+    proposal: Proposal,
+) -> pb::ProposeAdjustmentRequest {
+    let Proposal { note, request_id } = proposal;
+    let request_id = fresh(request_id);
+    pb::ProposeAdjustmentRequest { request_id, account_id, amount_msat, note, subject: subject.into() }
 }
 
 /// The suspense queue.

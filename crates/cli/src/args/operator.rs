@@ -225,6 +225,17 @@ pub struct AdjustArgs {
     pub target: OperatorTarget,
 }
 
+/// What every proposal says.
+#[derive(Debug, clap::Args)]
+pub struct Proposal {
+    /// Why; of a loss also which channel.
+    #[arg(long)]
+    pub note: String,
+    /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
+    #[arg(long)]
+    pub request_id: Option<RequestId>,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum AdjustCommand {
     /// Propose a correction. Nothing moves before another operator approves it.
@@ -234,12 +245,8 @@ pub enum AdjustCommand {
         /// By how much its balance changes, millisatoshi; negative takes.
         #[arg(allow_negative_numbers = true)]
         amount_msat: i64,
-        /// Why.
-        #[arg(long)]
-        note: String,
-        /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
-        #[arg(long)]
-        request_id: Option<RequestId>,
+        #[command(flatten)]
+        proposal: Proposal,
     },
     /// Propose to book what was lost with a channel: taken before, and gone with its close. No customer's balance moves, and no job
     /// changes. Nothing is booked before another operator approves it.
@@ -247,12 +254,8 @@ pub enum AdjustCommand {
         /// How much was lost, millisatoshi; negative came back.
         #[arg(allow_negative_numbers = true)]
         amount_msat: i64,
-        /// Which channel, and why.
-        #[arg(long)]
-        note: String,
-        /// Your idempotency key (a UUID), to repeat an interrupted call; a fresh one otherwise.
-        #[arg(long)]
-        request_id: Option<RequestId>,
+        #[command(flatten)]
+        proposal: Proposal,
     },
     /// Approve and apply a correction that another operator has proposed.
     Approve {
