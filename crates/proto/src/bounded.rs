@@ -79,7 +79,8 @@ fn count<U: Name>(message: &[u8]) -> Result<(), Stop> {
     let mut left = MAX_ELEMENTS;
     match SHAPES.by_name.get(&U::full_name()) {
         Some(shape) => SHAPES.count(*shape, message, &mut left, 0),
-        None => Ok(()),
+        // Nothing of that size is taken uncounted.
+        None => Err(Stop::NoMessage),
     }
 }
 

@@ -303,7 +303,7 @@ impl Quotes {
             body_digest: digests.body,
             token_hash: token_hash(&self.keys.token(facts.job_id)),
             model: facts.model.clone(),
-            input: order.input.to_bytes()?,
+            input: blocking::on_bytes(order.input.content_bytes(), || order.input.to_bytes())?,
             request_digest: facts.request_digest,
             usage,
             price: facts.price,

@@ -231,7 +231,8 @@ pub fn deposit_moved(deposit_id: Uuid, state: DepositState, credited: AmountMsat
 /// An operator proposed to correct a balance.
 pub fn adjustment_proposed(adjustment_id: Uuid, subject: Subject, amount_msat: i64, operator: &str) {
     ADJUSTMENTS.add(1, &[("step", "proposed")]);
-    tracing::warn!(%adjustment_id, ?subject, amount_msat, operator, "correction proposed");
+    let account_id = subject.customer().map(tracing::field::display);
+    tracing::warn!(%adjustment_id, subject = subject.as_str(), account_id, amount_msat, operator, "correction proposed");
 }
 
 /// Another one approved, and it is applied.

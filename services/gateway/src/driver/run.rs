@@ -134,7 +134,11 @@ impl Driver {
 
     async fn stored_input(&self, running: &JobRecord) -> Result<Option<JobInput>, StepError> {
         let bytes = jobs::input(self.pool(), running.job_id).await?;
-        Ok(bytes.and_then(|bytes| JobInput::from_bytes(&bytes)))
+        let read = |bytes: Vec<u8>| {
+            let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            blocking::on_bytes(length, || JobInput::from_bytes(&bytes))
+        };
+        Ok(bytes.and_then(read))
     }
 
     fn time_left(&self, running: &JobRecord) -> Duration {

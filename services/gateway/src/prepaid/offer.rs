@@ -1,6 +1,7 @@
 //! What a prepaid job may cost, and the quote that says so.
 
 use ailayer_client::serving::{EmbedCall, Model as Loaded};
+use ailayer_platform::blocking;
 use ailayer_primitives::{AmountMsat, JobId};
 use ailayer_receipt::statement::Model;
 use uuid::Uuid;
@@ -60,7 +61,7 @@ impl Prepaid {
             body_digest: digests.body,
             token_hash: token_hash(&self.keys.token(job_id)),
             model: facts.model.clone(),
-            input: asked.input.to_bytes()?,
+            input: blocking::on_bytes(asked.input.content_bytes(), || asked.input.to_bytes())?,
             request_digest: facts.request_digest,
             usage,
             quote: sign_quote(self.keys.signer(), facts)?.into_string(),
