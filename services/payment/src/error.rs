@@ -56,7 +56,7 @@ pub enum ServiceError {
     #[error("the row is contended")]
     Contended,
     /// Money and events came without a pause.
-    #[error("there was no moment without a new event; try again when less is going on")]
+    #[error("there was no moment at which nothing moved; try again when less is going on")]
     NeverQuiet,
     /// What is to be accepted is not what is found, millisatoshi.
     #[error("the residue is {0} msat now")]

@@ -3184,8 +3184,9 @@ pub mod admin_service_client {
         }
         /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
-        /// What was expected between two bounds is one amount then. Refused with INVALID_FIELD unless exactly this residue is found now, and there
-        /// is something to accept, so that a repeat corrects nothing twice; with NOT_SYNCED while money is on its way out or being claimed.
+        /// What was expected between two bounds is one amount then, unless money was on its way out or being claimed all the time. Refused with
+        /// INVALID_FIELD unless exactly this residue is found now, and there is something to accept, so that a repeat corrects nothing twice; with
+        /// NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
         pub async fn accept_node_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptNodeResidueRequest>,
@@ -3413,8 +3414,9 @@ pub mod admin_service_server {
         >;
         /// Accepts what the node's channels hold more, or less, than the payment service's rows explain, after somebody has found out: the
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
-        /// What was expected between two bounds is one amount then. Refused with INVALID_FIELD unless exactly this residue is found now, and there
-        /// is something to accept, so that a repeat corrects nothing twice; with NOT_SYNCED while money is on its way out or being claimed.
+        /// What was expected between two bounds is one amount then, unless money was on its way out or being claimed all the time. Refused with
+        /// INVALID_FIELD unless exactly this residue is found now, and there is something to accept, so that a repeat corrects nothing twice; with
+        /// NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
         async fn accept_node_residue(
             &self,
             request: tonic::Request<super::AcceptNodeResidueRequest>,

@@ -1168,7 +1168,9 @@ pub mod payment_service_client {
         /// moves.
         ///
         /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
-        /// twice. Fails with NOT_SYNCED if there was no moment with nothing on its way out and nothing being claimed.
+        /// twice. Waits some 3 s for a moment with nothing on its way out and nothing being claimed. A peer that is away can keep it from coming: then
+        /// the residue alone is accepted, what was expected between two bounds stays so, and what the motion hides is found once it has ended.
+        /// Fails with NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
         pub async fn accept_funds_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptFundsResidueRequest>,
@@ -1587,7 +1589,9 @@ pub mod payment_service_server {
         /// moves.
         ///
         /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
-        /// twice. Fails with NOT_SYNCED if there was no moment with nothing on its way out and nothing being claimed.
+        /// twice. Waits some 3 s for a moment with nothing on its way out and nothing being claimed. A peer that is away can keep it from coming: then
+        /// the residue alone is accepted, what was expected between two bounds stays so, and what the motion hides is found once it has ended.
+        /// Fails with NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
         async fn accept_funds_residue(
             &self,
             request: tonic::Request<super::AcceptFundsResidueRequest>,

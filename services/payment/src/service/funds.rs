@@ -18,12 +18,16 @@ use crate::store::journal::{self, Journal};
 
 /// How often rows and node are read until they agree: a claim takes a moment to reach the channel.
 const TRIES: u32 = 40;
+/// How many of these, the last ones, make do with a node in motion: a peer that is away leaves a payment where it is for as long as it likes.
+const TRIES_IN_MOTION: u32 = 10;
 /// How long between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long it counts that the books were found to agree.
 const VERDICT_AGE: Duration = Duration::from_secs(120);
 /// How long the books of a node in use must look alike before they begin.
 const SETTLED: Duration = Duration::from_secs(5);
+/// The same for one with something in motion all that time.
+const STUCK: Duration = Duration::from_secs(15);
 
 /// The money in one node's channels.
 pub struct Funds {
@@ -247,20 +251,28 @@ impl Funds {
     /// An operator accepts what nothing explains, after having found out: the books agree from then on. Channels of which the rows know
     /// nothing are taken in with what they hold, and what was expected only between two bounds is one amount again.
     ///
+    /// Waits some 3 s for a moment with nothing on its way out and nothing being claimed. Behind that it corrects by the residue alone: what
+    /// the motion hides shows once it has ended, and the bounds stay.
+    ///
     /// # Errors
     /// `OtherResidue` unless exactly `residue_msat` is found now and there is something to accept; `NeverQuiet` if there was no moment
-    /// with nothing on its way out and nothing being claimed.
+    /// at which the rows stood still and no event waited, or if only bounds are to be settled and something was in motion all the time.
     pub async fn accept(&self, residue_msat: i64, note: &str) -> Result<(), ServiceError> {
         let mut found = None;
-        for _ in 0..TRIES {
+        for left in (0..TRIES).rev() {
             let one = self.correcting.lock().await;
-            if let Some(look) = self.look().await?.filter(|look| look.is_exact) {
+            if let Some(look) = self.look().await? {
                 let Comparison { expected, residue_msat: now, .. } = look.comparison;
-                let is_open = !look.comparison.agrees() || expected.min != expected.max;
-                if now == i128::from(residue_msat) && is_open {
-                    return self.correct(&look, note).await;
+                let (is_asked, is_exact) = (now == i128::from(residue_msat), look.is_exact);
+                let (has_bounds, agrees) = (expected.min != expected.max, look.comparison.agrees());
+                if is_asked && is_exact && (has_bounds || !agrees) {
+                    return self.correct(&look, look.unexplained(), note).await;
                 }
-                found = Some(now);
+                if is_asked && !agrees && left < TRIES_IN_MOTION {
+                    return self.correct(&look, now, note).await;
+                }
+                let waits_for_rest = is_asked && !is_exact && (has_bounds || !agrees);
+                found = (!waits_for_rest).then_some(now);
             }
             drop(one);
             tokio::time::sleep(PAUSE).await;
@@ -269,28 +281,32 @@ impl Funds {
     }
 
     /// The books begin as they are found: with 0 where nothing was before. Where something was, they have to be found alike for
-    /// [`SETTLED`]: a node that has just started tells again what it has told before.
+    /// [`SETTLED`]: a node that has just started tells again what it has told before. One in motion is begun with what it holds at most, less
+    /// than which the rows will then know to be on its way.
     async fn begin(&self) -> Result<(), ServiceError> {
         let mut first = self.correcting.lock().await;
-        let Some(look) = self.look().await?.filter(|look| look.is_exact) else { return Ok(()) };
+        // What it was told to take counts on one side only.
+        let stands = |look: &Look| look.comparison.journal.claim_requested_msat == 0;
+        let Some(look) = self.look().await?.filter(stands) else { return Ok(()) };
         if table::has_begun(&self.rows).await? {
             return Ok(());
         }
         let found = look.unexplained();
-        let is_new = found == 0 && look.unknown.is_empty();
+        let is_new = look.is_exact && found == 0 && look.unknown.is_empty();
         let since =
             first.filter(|(before, _)| *before == found).map_or_else(Instant::now, |(_, since)| since);
         *first = Some((found, since));
-        if is_new || since.elapsed() >= SETTLED {
-            self.correct(&look, "the books begin").await?;
+        if is_new || since.elapsed() >= if look.is_exact { SETTLED } else { STUCK } {
+            self.correct(&look, found, "the books begin").await?;
         }
         Ok(())
     }
 
-    async fn correct(&self, look: &Look, note: &str) -> Result<(), ServiceError> {
-        let msat = i64::try_from(look.unexplained()).map_err(|error| NodeError::Failed(error.into()))?;
+    async fn correct(&self, look: &Look, msat: i128, note: &str) -> Result<(), ServiceError> {
+        let msat = i64::try_from(msat).map_err(|error| NodeError::Failed(error.into()))?;
         let taken_in = &look.unknown;
-        table::correct(&self.rows, taken_in, msat, note, clock::now_ms()).await?;
+        let correction = table::Correction { taken_in, msat, settles_bounds: look.is_exact, note };
+        table::correct(&self.rows, &correction, clock::now_ms()).await?;
         *self.lock_verdict() = Verdict::Unknown;
         if msat != 0 || !taken_in.is_empty() {
             tracing::warn!(msat, channels = taken_in.len(), note, "books of the node's channels corrected");

@@ -36,27 +36,35 @@ pub async fn has_begun(rows: &Rows) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-/// Makes the books agree: takes in channels with what they hold, takes closed ones for what they held at least, and notes what nothing
-/// explains.
-pub async fn correct(
-    rows: &Rows,
-    channels: &[(OpenChannel, AmountMsat)],
-    msat: i64,
-    note: &str,
-    now: UnixMs,
-) -> Result<(), StoreError> {
+/// What makes the books agree.
+#[derive(Debug)]
+pub struct Correction<'a> {
+    /// Channels of which the rows know nothing, and what they hold.
+    pub taken_in: &'a [(OpenChannel, AmountMsat)],
+    /// What nothing explains, millisatoshi.
+    pub msat: i64,
+    /// True if closed channels are taken for what they held at least from now on.
+    pub settles_bounds: bool,
+    /// Why.
+    pub note: &'a str,
+}
+
+/// Corrects the books, durably and at once.
+pub async fn correct(rows: &Rows, correction: &Correction<'_>, now: UnixMs) -> Result<(), StoreError> {
     let mut tx = rows.begin().await?;
-    for (channel, held) in channels {
+    for (channel, held) in correction.taken_in {
         insert_in_tx(&mut tx, channel, *held, now).await?;
     }
-    sqlx::query(
-        "update channel_funds set closed_max_msat = closed_min_msat where closed_max_msat > closed_min_msat",
-    )
-    .execute(&mut *tx)
-    .await?;
+    if correction.settles_bounds {
+        sqlx::query(
+            "update channel_funds set closed_max_msat = closed_min_msat where closed_max_msat > closed_min_msat",
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
     sqlx::query("insert into funds_correction (msat, note, recorded_unix_ms) values ($1, $2, $3)")
-        .bind(msat)
-        .bind(note)
+        .bind(correction.msat)
+        .bind(correction.note)
         .bind(row::time(now.0))
         .execute(&mut *tx)
         .await?;

@@ -282,6 +282,49 @@ fn what_nothing_explains_is_accepted_once_somebody_has_found_out() {
     });
 }
 
+/// A peer that went away with a payment half done keeps the node from a moment of rest for as long as it likes.
+#[test]
+fn a_peer_that_is_away_keeps_neither_the_beginning_nor_an_acceptance_from_coming() {
+    alone(async || {
+        let bench = Bench::new("").await;
+        // 700 msat on their way to us, their preimage known; 2,000 on their way out.
+        let half_done = |held_msat: u64| {
+            let (mut channel, commitment) = channel(1, held_msat);
+            channel.outbound_capacity = msat(channel.outbound_capacity.msat() - 2_700);
+            let moving = Commitment { claiming: msat(700), leaving: msat(2_000), ..commitment };
+            NodeFunds {
+                open: vec![channel],
+                commitments: [(channel.channel_id, moving)].into(),
+                ..NodeFunds::default()
+            }
+        };
+        bench.node.hold(half_done(40_000_000));
+        until("the beginning", async || match bench.app.funds.observe().await.unwrap() {
+            Some(_) => Ok(()),
+            None => Err("not yet".to_owned()),
+        })
+        .await;
+        let begun = agreeing(&bench).await;
+        assert_eq!(begun.expected, Range::exactly(40_000_000));
+        assert_eq!(begun.node, Range { min: 39_997_300, max: 40_000_000 }, "in motion");
+
+        bench.node.hold(half_done(40_000_900));
+        assert_eq!(bench.app.funds.compare().await.unwrap().residue_msat, 0, "the motion hides it");
+        let refused = bench.app.funds.accept(900, "too early").await.unwrap_err();
+        assert_eq!(refused.to_string(), "the residue is 0 msat now");
+        bench.node.hold(half_done(39_999_999 - 1_000_000));
+        let residue = bench.app.funds.compare().await.unwrap().residue_msat;
+        assert_eq!(residue, -1_000_001);
+        bench.app.funds.accept(-1_000_001, "lost while the peer is away").await.unwrap();
+        assert_eq!(agreeing(&bench).await.expected, Range::exactly(38_999_999));
+        assert!(bench.app.funds.accept(-1_000_001, "again").await.is_err(), "nothing is corrected twice");
+
+        // It comes back: the payments end, and what had been begun with was right.
+        bench.node.hold(holding(&[(1, 38_999_999)]));
+        assert_eq!(exact(agreeing(&bench).await.node), 38_999_999);
+    });
+}
+
 /// Behind a restore nobody knows what has left; so nothing more leaves until somebody has found out.
 #[test]
 fn payouts_are_halted_while_the_channels_do_not_hold_what_the_rows_say() {
