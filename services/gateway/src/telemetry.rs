@@ -58,6 +58,9 @@ static LEDGER_RETRIES: LazyLock<Counter> = LazyLock::new(|| {
 static LEDGER_BISECTIONS: LazyLock<Counter> = LazyLock::new(|| {
     counter("ailayer.ledger.bisections", "{batch}", "Batches halved to find what the database refuses.")
 });
+static LEDGER_BATCHES: LazyLock<Counter> = LazyLock::new(|| {
+    counter("ailayer.ledger.batches", "{batch}", "Batches of the ledger's writer, by how they were decided.")
+});
 static LEDGER_FAILED: LazyLock<Counter> = LazyLock::new(|| {
     counter(
         "ailayer.ledger.failed",
@@ -103,6 +106,27 @@ static CLOCK_AHEAD: LazyLock<Gauge> = LazyLock::new(|| {
 pub fn ledger_batch(operations: usize, duration: Duration) {
     LEDGER_BATCH.record(f64::from(u32::try_from(operations).unwrap_or(u32::MAX)), &[]);
     LEDGER_COMMIT.record(duration.as_secs_f64(), &[]);
+}
+
+/// How a batch was decided.
+#[derive(Debug, Clone, Copy)]
+pub enum Decided {
+    /// From memory, and the rows were so.
+    Recalled,
+    /// From memory, in vain; it is decided again under locks, and counted again.
+    Moved,
+    /// Under locks.
+    Locked,
+}
+
+/// A batch was decided.
+pub fn ledger_decided(how: Decided) {
+    let how = match how {
+        Decided::Recalled => "recalled",
+        Decided::Moved => "moved",
+        Decided::Locked => "locked",
+    };
+    LEDGER_BATCHES.add(1, &[("decided", how)]);
 }
 
 /// What a batch was answered: kind and verdict of each.

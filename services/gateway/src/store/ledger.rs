@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`batch`] | applies operations in a transaction of the caller's |
+//! | [`recall`] | what a writer wrote last, so that its next batch need not ask first |
 //! | [`accounts`] | opens accounts, reads them |
 //! | [`reservations`] | finds what has expired |
 //! | [`statements`] | the lines of one account, page by page, and as a file |
@@ -13,12 +14,16 @@ pub mod accounts;
 pub mod audit;
 pub mod batch;
 mod locked;
+pub mod recall;
 pub mod reservations;
 pub mod statements;
 pub mod transactions;
 mod write;
 
-pub use batch::{Submission, apply_in_tx, apply_one_in_tx};
+pub use batch::{
+    Applied, Submission, apply_in_tx, apply_locked_in_tx, apply_one_in_tx, write_recalled_in_tx,
+};
+pub use recall::Recall;
 
 use ailayer_store::{Store, StoreError, Tx};
 

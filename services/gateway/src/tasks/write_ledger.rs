@@ -2,7 +2,8 @@
 //!
 //! It gathers whatever waits while the previous commit runs and writes it as one transaction, answering each operation as if
 //! it had been applied alone and in its turn. Any number of writers may work on one database: each posts to house accounts
-//! of its own, and the rest is locked in order. Nothing is kept here that a restart would lose.
+//! of its own, and the rest is locked in order. Nothing is kept here that a restart would miss: what is remembered of the
+//! last batches ([`crate::store::ledger::recall`]) is compared with the rows by the write itself.
 //!
 //! - An operation that the database refuses, or takes too long over, is found by halving the batch; its neighbours are
 //!   written.
@@ -16,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ailayer_platform::tasks::Shutdown;
-use ailayer_store::{Store, StoreError};
+use ailayer_store::{Store, StoreError, Tx};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::ledger::{Stripe, Verdict};
-use crate::store::ledger::{self, Submission, apply_in_tx};
-use crate::telemetry;
+use crate::store::ledger::{self, Applied, Recall, Submission, apply_locked_in_tx, write_recalled_in_tx};
+use crate::telemetry::{self, Decided};
 
 mod queue;
 mod riders;
@@ -43,6 +44,7 @@ pub struct LedgerWriter<R: Riders = NoRiders> {
     stripe: Stripe,
     limits: WriterLimits,
     queue: mpsc::Receiver<Order<R::Row>>,
+    recall: Recall,
 }
 
 /// A try that failed.
@@ -63,7 +65,7 @@ impl<R: Riders> LedgerWriter<R> {
     pub fn new(store: Store, riders: R, limits: WriterLimits) -> (Self, LedgerHandle<R::Row>) {
         let (handle, queue) = queue::new(limits);
         let stripe = Stripe::of_writer(Uuid::new_v4());
-        (Self { store, riders, stripe, limits, queue }, handle)
+        (Self { store, riders, stripe, limits, queue, recall: Recall::default() }, handle)
     }
 
     /// Writes until the shutdown, then what still waits.
@@ -106,7 +108,7 @@ impl<R: Riders> LedgerWriter<R> {
     }
 
     /// Writes a batch and answers every caller, halving it to find what the database refuses.
-    async fn write(&self, batch: Vec<Order<R::Row>>) {
+    async fn write(&mut self, batch: Vec<Order<R::Row>>) {
         let mut parts = VecDeque::from([batch]);
         while let Some(mut part) = parts.pop_front() {
             if part.is_empty() {
@@ -140,7 +142,7 @@ impl<R: Riders> LedgerWriter<R> {
     }
 
     /// Commits, trying again while that may help. Once a commit was not answered, only a look at the rows tells.
-    async fn commit(&self, batch: &[Order<R::Row>]) -> Result<Vec<Answer>, Failed> {
+    async fn commit(&mut self, batch: &[Order<R::Row>]) -> Result<Vec<Answer>, Failed> {
         let (mut backoff, mut tries_left, mut unclear) = (FIRST_BACKOFF, TRIES, None);
         loop {
             let started = Instant::now();
@@ -150,6 +152,7 @@ impl<R: Riders> LedgerWriter<R> {
                     return Ok(answers);
                 }
                 Err(failed) => {
+                    self.recall.forget();
                     let is_passing = failed.error.is_transient() || failed.unclear.is_some();
                     unclear = failed.unclear.or(unclear);
                     tries_left = tries_left.saturating_sub(1);
@@ -164,32 +167,67 @@ impl<R: Riders> LedgerWriter<R> {
         }
     }
 
-    /// One transaction. `unclear` is what the try before would have answered: if any of it is in the rows, it happened.
+    /// One transaction, or two if the first was decided from memory in vain. `unclear` is what the try before would have answered: if any of it is in the rows, it happened.
     /// Applying waits for the locks of that try, so that afterwards it cannot happen any more.
     async fn try_commit(
-        &self,
+        &mut self,
         batch: &[Order<R::Row>],
         unclear: &Option<Vec<Answer>>,
     ) -> Result<Vec<Answer>, Failed> {
+        if unclear.is_none()
+            && let Some(answers) = self.try_recalled(batch).await?
+        {
+            return Ok(answers);
+        }
         let mut tx = ledger::begin(&self.store).await?;
         let fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
         let submissions = submissions(batch, &fits);
-        let verdicts = apply_in_tx(&mut tx, self.stripe, &submissions).await?;
-        let is_ours = is_ours(&submissions, &verdicts) || is_written(batch, &fits);
+        let applied = apply_locked_in_tx(&mut tx, self.stripe, &submissions).await?;
+        let is_ours = is_ours(&submissions, &applied.verdicts) || is_written(batch, &fits);
         if let Some(answers) = unclear.as_ref().filter(|_| is_ours) {
             return Ok(answers.clone());
         }
-        let answers = answers(batch, &fits, verdicts)?;
+        let answers = answers(batch, &fits, &applied.verdicts)?;
         if !answers.iter().any(Answer::writes) {
             // Refusals and repeats leave no trace: there is nothing to commit, and nothing that could be unclear.
             tx.rollback().await.map_err(StoreError::from)?;
             return Ok(answers);
         }
         riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
-        match tx.commit().await {
-            Ok(()) => Ok(answers),
-            Err(error) => Err(Failed { error: error.into(), unclear: Some(answers) }),
+        self.finish(tx, applied, answers, Decided::Locked).await
+    }
+
+    /// As [`Self::try_commit`], without a look at the accounts; none if it takes one.
+    async fn try_recalled(&mut self, batch: &[Order<R::Row>]) -> Result<Option<Vec<Answer>>, Failed> {
+        let submissions = submissions(batch, &vec![Fit::Fits; batch.len()]);
+        let Some(mut applied) = self.recall.decide(self.stripe, &submissions) else { return Ok(None) };
+        let mut tx = ledger::begin(&self.store).await?;
+        let fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
+        let all_fit = fits.iter().all(|fit| *fit == Fit::Fits);
+        if !all_fit || !write_recalled_in_tx(&mut tx, &mut applied).await? {
+            tx.rollback().await.map_err(StoreError::from)?;
+            self.recall.forget();
+            telemetry::ledger_decided(Decided::Moved);
+            return Ok(None);
         }
+        let answers = answers(batch, &fits, &applied.verdicts)?;
+        riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
+        self.finish(tx, applied, answers, Decided::Recalled).await.map(Some)
+    }
+
+    async fn finish(
+        &mut self,
+        tx: Tx,
+        applied: Applied,
+        answers: Vec<Answer>,
+        decided: Decided,
+    ) -> Result<Vec<Answer>, Failed> {
+        if let Err(error) = tx.commit().await {
+            return Err(Failed { error: error.into(), unclear: Some(answers) });
+        }
+        self.recall.remember(&applied);
+        telemetry::ledger_decided(decided);
+        Ok(answers)
     }
 }
 
@@ -203,12 +241,8 @@ fn submissions<Row>(batch: &[Order<Row>], fits: &[Fit]) -> Vec<Submission> {
 }
 
 /// The answers in the order of the batch.
-fn answers<Row>(
-    batch: &[Order<Row>],
-    fits: &[Fit],
-    verdicts: Vec<Verdict>,
-) -> Result<Vec<Answer>, StoreError> {
-    let mut verdicts = verdicts.into_iter();
+fn answers<Row>(batch: &[Order<Row>], fits: &[Fit], verdicts: &[Verdict]) -> Result<Vec<Answer>, StoreError> {
+    let mut verdicts = verdicts.iter().copied();
     let answer = |(order, fit): (&Order<Row>, &Fit)| match &order.submission {
         None => Ok(Answer::Change(*fit)),
         Some(_) => verdicts.next().map(Answer::Operation).ok_or_else(without_verdict),

@@ -156,6 +156,7 @@ async fn an_account_is_refused_that_its_lines_do_not_explain() {
         ("update ledger_accounts set limit_units = null where customer_id is not null", by, kind),
         ("update ledger_accounts set frozen = true where customer_id is null", by, kind),
         ("update ledger_accounts set kind = 'asset:gold' where customer_id is null", by, kind),
+        ("update ledger_accounts set frozen = true where limit_units is not null", by, "without a new version"),
         (
             "insert into ledger_accounts (code, kind, asset, side, opened_unix_ms, updated_unix_ms)
              values ('x', 'asset:gold', 'BTC', 1, 0, 0)",

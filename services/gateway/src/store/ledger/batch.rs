@@ -3,11 +3,15 @@
 //! The accounts are locked in the order of their ids, then read, so that what is decided on cannot change before the commit;
 //! the rules decide in the order of input; everything is written in one statement, guarded by the accounts' versions. Any
 //! number of writers may do so at once. One call a transaction: a second one would lock out of order.
+//!
+//! What was decided from memory ([`super::recall`]) is locked, compared and written by that one statement.
 
+use ailayer_primitives::UnixMs;
 use ailayer_store::{StoreError, Tx};
 use uuid::Uuid;
 
-use super::{locked, write};
+use super::locked::{self, Page};
+use super::write;
 use crate::domain::ledger::{Operation, Refusal, Stripe, TransactionId, Verdict};
 
 /// An operation with the id its transaction will have. The id tells whoever repeats the write after an unclear end that it
@@ -29,6 +33,15 @@ impl Submission {
     }
 }
 
+/// What a batch does, decided and written, but not committed.
+pub struct Applied {
+    /// The answers, in the order of input.
+    pub verdicts: Vec<Verdict>,
+    pub(super) page: Page,
+    /// By which it was written.
+    pub(super) now: UnixMs,
+}
+
 /// Applies operations as if one after the other, in this order; each verdict is as if the others' commits were durable.
 /// Nothing is, until the caller commits.
 ///
@@ -41,22 +54,66 @@ pub async fn apply_in_tx(
     stripe: Stripe,
     submissions: &[Submission],
 ) -> Result<Vec<Verdict>, StoreError> {
+    Ok(apply_locked_in_tx(tx, stripe, submissions).await?.verdicts)
+}
+
+/// As [`apply_in_tx`], for who remembers what it did.
+///
+/// # Errors
+/// As [`apply_in_tx`].
+pub async fn apply_locked_in_tx(
+    tx: &mut Tx,
+    stripe: Stripe,
+    submissions: &[Submission],
+) -> Result<Applied, StoreError> {
     if submissions.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Applied { verdicts: Vec::new(), page: Page::empty(), now: UnixMs(0) });
     }
     let mut page = locked::load_in_tx(tx, stripe, submissions).await?;
-    let verdicts = submissions.iter().map(|submission| {
-        let Submission { operation, transaction_id, may_apply } = submission;
+    let now = page.now.unwrap_or(UnixMs(0));
+    let verdicts = verdicts(&mut page, stripe, submissions);
+    if !page.book.journal().is_empty() && write::write_in_tx(tx, &page).await?.is_none() {
+        // Under the accounts' locks it cannot happen; whoever made it happen must not be believed.
+        return Err(StoreError::Corrupt("ledger rows moved while they were locked".to_owned()));
+    }
+    Ok(Applied { verdicts, page, now })
+}
+
+/// Writes what was decided from memory, if that is how things are, and completes its verdicts with the time. False if not: roll
+/// back, and decide under locks.
+///
+/// # Errors
+/// On any error the transaction is lost, and nothing of it is applied.
+pub async fn write_recalled_in_tx(tx: &mut Tx, applied: &mut Applied) -> Result<bool, StoreError> {
+    let now = match write::write_in_tx(tx, &applied.page).await {
+        Ok(Some(now)) => now,
+        Ok(None) => return Ok(false),
+        // A request id that is known after all, or lines of an account that has moved on. What is refused for its own sake is refused
+        // under locks, too.
+        Err(StoreError::Conflict { .. } | StoreError::Violation { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    applied.now = now;
+    for verdict in &mut applied.verdicts {
+        if let Verdict::Applied(posted) = verdict {
+            posted.posted_at = posted.posted_at.max(now);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn verdicts(page: &mut Page, stripe: Stripe, submissions: &[Submission]) -> Vec<Verdict> {
+    // Without a clock nothing is before anything; the write makes up for it.
+    let now = page.now.unwrap_or(UnixMs(0));
+    let verdict = |Submission { operation, transaction_id, may_apply }: &Submission| {
         let is_known = page.book.entry(operation.account(), operation.request_id()).is_some();
         if *may_apply || is_known {
-            page.book.apply(operation, *transaction_id, stripe, page.now)
+            page.book.apply(operation, *transaction_id, stripe, now)
         } else {
             Verdict::Refused(Refusal::Moved)
         }
-    });
-    let verdicts = verdicts.collect();
-    write::write_in_tx(tx, &page).await?;
-    Ok(verdicts)
+    };
+    submissions.iter().map(verdict).collect()
 }
 
 /// Applies one operation: for the change of a row that commits together with it.

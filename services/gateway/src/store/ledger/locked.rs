@@ -19,18 +19,37 @@ use crate::store::{corrupt, from_bigint};
 pub(super) struct Page {
     /// What the rules look at and change.
     pub book: Book,
-    /// The database's clock, after the locks were taken.
-    pub now: UnixMs,
+    /// The database's clock, after the locks were taken. None for what is decided without a look: the write reads it.
+    pub now: Option<UnixMs>,
     /// The ids in rows, with the versions as they were read.
     pub rows: HashMap<AccountId, AccountRow>,
     /// The reservations that have a row.
     pub stored_reservations: HashSet<(AccountId, RequestId)>,
 }
 
+/// An account's row as the rules have seen it: the write goes through if it still is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AccountRow {
     pub account_id: i64,
     pub version: u64,
+    pub updated_at: UnixMs,
+}
+
+impl Page {
+    pub(super) fn empty() -> Self {
+        Self { book: Book::default(), now: None, rows: HashMap::new(), stored_reservations: HashSet::new() }
+    }
+
+    pub(super) fn put_account(&mut self, id: AccountId, row: AccountRow, account: Account) {
+        self.rows.insert(id, row);
+        self.book.put_account(id, account);
+    }
+
+    /// One that has a row.
+    pub(super) fn put_reservation(&mut self, account: AccountId, id: RequestId, reservation: Reservation) {
+        self.stored_reservations.insert((account, id));
+        self.book.put_reservation(account, id, reservation);
+    }
 }
 
 pub(super) async fn load_in_tx(
@@ -40,12 +59,7 @@ pub(super) async fn load_in_tx(
 ) -> Result<Page, StoreError> {
     let wanted: BTreeSet<AccountId> =
         submissions.iter().flat_map(|submission| submission.operation.accounts(stripe)).collect();
-    let mut page = Page {
-        book: Book::default(),
-        now: UnixMs(0),
-        rows: HashMap::new(),
-        stored_reservations: HashSet::new(),
-    };
+    let mut page = Page::empty();
     lock_accounts(tx, &mut page, &wanted).await?;
     let is_missing_house =
         |id: &&AccountId| matches!(id.holder, Holder::House(..)) && !page.rows.contains_key(*id);
@@ -74,8 +88,8 @@ async fn lock_accounts(tx: &mut Tx, page: &mut Page, wanted: &BTreeSet<AccountId
         let code: &str = row.try_get(1)?;
         let Some(id) = by_code.get(code).copied() else { continue };
         let account = account(row, 2)?;
-        page.rows.insert(id, AccountRow { account_id: row.try_get(0)?, version: account.version });
-        page.book.put_account(id, account);
+        let (version, updated_at) = (account.version, account.updated_at);
+        page.put_account(id, AccountRow { account_id: row.try_get(0)?, version, updated_at }, account);
     }
     Ok(())
 }
@@ -150,7 +164,7 @@ async fn read(tx: &mut Tx, page: &mut Page, submissions: &[Submission]) -> Resul
         sqlx::query(READ).bind(accounts).bind(requests).bind(reservations).fetch_all(&mut **tx).await?;
     let names = page.names();
     for row in &rows {
-        page.now = UnixMs(from_bigint(row.try_get(0)?, "the clock")?);
+        page.now = Some(UnixMs(from_bigint(row.try_get(0)?, "the clock")?));
         let Some(account) = row.try_get::<Option<i64>, _>(1)?.and_then(|id| names.get(&id)).copied() else {
             continue;
         };
@@ -159,8 +173,7 @@ async fn read(tx: &mut Tx, page: &mut Page, submissions: &[Submission]) -> Resul
         }
         if let Some(amount) = row.try_get::<Option<i64>, _>(12)? {
             let id = RequestId::new(row.try_get(3)?);
-            page.stored_reservations.insert((account, id));
-            page.book.put_reservation(account, id, reservation(row, amount)?);
+            page.put_reservation(account, id, reservation(row, amount)?);
         }
     }
     Ok(())

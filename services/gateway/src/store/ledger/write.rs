@@ -1,37 +1,52 @@
-//! What a batch has changed, in one statement.
+//! What a batch has changed, in one statement that compares it first.
 
-use ailayer_primitives::{JobId, RequestId};
+use ailayer_primitives::{JobId, RequestId, UnixMs};
 use ailayer_store::{StoreError, Tx};
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::locked::Page;
 use crate::domain::ledger::{AccountId, Entry, Kind, Reservation, Terms};
-use crate::store::to_bigint;
+use crate::store::{from_bigint, to_bigint};
 
-/// New rows of one table each, then the rows that move. Everything sees the tables as they were before: a reservation that
-/// begins and ends within the batch is therefore inserted as it ends. Reservations are looked up one by one, then found where
+/// New rows of one table each, then the rows that move: accounts first, in the order of their ids, so that whoever has not
+/// locked them yet locks them as everybody does. Everything sees the tables as they were before: a reservation that
+/// begins and ends within the batch is therefore inserted as it ends. No time is below the clock's, which is the one that
+/// was decided by, or, where that was none, the one that is read here. Reservations are looked up one by one, then found where
 /// they lie: under the accounts' locks they do not move, and no kept plan reads them all.
 const WRITE: &str = "with
+    clock as materialized (select coalesce($42::bigint, unix_ms()) as now),
     headers as (
         insert into ledger_transactions (transaction_id, account_id, request_id, subject_id, kind, amount_units,
             body_digest, balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
-        select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[],
-            $7::bytea[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])),
+        select new.transaction_id, new.account_id, new.request_id, new.subject_id, new.kind, new.amount_units,
+            new.body_digest, new.balance_units, new.reserved_units, new.shortfall_units, greatest(new.time, clock.now),
+            new.note
+        from clock, unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bytea[],
+                $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
+            as new (transaction_id, account_id, request_id, subject_id, kind, amount_units, body_digest, balance_units,
+                reserved_units, shortfall_units, time, note)),
     lines as (
         insert into ledger_lines (account_id, account_version, transaction_id, line, amount_units, balance_units,
             posted_unix_ms)
-        select * from unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::smallint[], $17::bigint[],
-            $18::bigint[], $19::bigint[])),
+        select new.account_id, new.version, new.transaction_id, new.line, new.amount_units, new.balance_units,
+            greatest(new.time, clock.now)
+        from clock, unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::smallint[], $17::bigint[], $18::bigint[],
+                $19::bigint[])
+            as new (account_id, version, transaction_id, line, amount_units, balance_units, time)),
     reserved as (
         insert into ledger_reservations (account_id, reservation_id, amount_units, captured_units, state,
             expires_unix_ms, job_id, updated_unix_ms)
-        select * from unnest($20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[],
-            $26::uuid[], $27::bigint[])),
+        select new.account_id, new.reservation_id, new.amount_units, new.captured_units, new.state, new.expiry,
+            new.job_id, greatest(new.time, clock.now)
+        from clock, unnest($20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[],
+                $26::uuid[], $27::bigint[])
+            as new (account_id, reservation_id, amount_units, captured_units, state, expiry, job_id, time)),
     ended as (
         update ledger_reservations reservation
-        set captured_units = new.captured_units, state = new.state, updated_unix_ms = new.updated_unix_ms
-        from unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::bigint[])
+        set captured_units = new.captured_units, state = new.state,
+            updated_unix_ms = greatest(new.updated_unix_ms, clock.now)
+        from clock cross join unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::bigint[])
                 as new (account_id, reservation_id, captured_units, state, updated_unix_ms)
             cross join lateral (select stored.ctid from ledger_reservations stored
                 where stored.account_id = new.account_id and stored.reservation_id = new.reservation_id
@@ -41,33 +56,30 @@ const WRITE: &str = "with
     moved as (
         update ledger_accounts account
         set balance_units = new.balance_units, reserved_units = new.reserved_units, limit_units = new.limit_units,
-            frozen = new.frozen, version = new.version, updated_unix_ms = new.updated_unix_ms
-        from unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::boolean[],
-            $39::bigint[], $40::bigint[])
-            as new (account_id, was_version, balance_units, reserved_units, limit_units, frozen, version,
-                updated_unix_ms)
+            frozen = new.frozen, version = new.version, updated_unix_ms = greatest(new.updated_unix_ms, clock.now)
+        from clock cross join unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[],
+            $39::boolean[], $40::bigint[], $41::bigint[])
+            as new (account_id, was_version, was_updated_unix_ms, balance_units, reserved_units, limit_units, frozen,
+                version, updated_unix_ms)
         where account.account_id = new.account_id and account.version = new.was_version
+            and account.updated_unix_ms = new.was_updated_unix_ms
         returning 1)
-    select (select count(*) from ended), (select count(*) from moved)";
+    select (select count(*) from moved), (select count(*) from ended), (select now from clock)";
 
-pub(super) async fn write_in_tx(tx: &mut Tx, page: &Page) -> Result<(), StoreError> {
-    if page.book.journal().is_empty() {
-        return Ok(());
-    }
+/// Answers the clock by which the rows were written, if the accounts and reservations were as the page has them. If not, only a
+/// rollback is right.
+pub(super) async fn write_in_tx(tx: &mut Tx, page: &Page) -> Result<Option<UnixMs>, StoreError> {
     let (headers, lines) = (Headers::of(page)?, Lines::of(page)?);
     let (reserved, ended) = Reservations::of(page)?;
     let moved = Accounts::of(page);
-    let expected = (ended.account_ids.len(), moved.account_ids.len());
+    let expected = (moved.account_ids.len(), ended.account_ids.len());
     let query = sqlx::query(WRITE);
     let query = reserved.bind_new(lines.bind(headers.bind(query)));
-    let row = moved.bind(ended.bind_ended(query)).fetch_one(&mut **tx).await?;
+    let clock = page.now.map(|now| to_bigint(now.0));
+    let row = moved.bind(ended.bind_ended(query)).bind(clock).fetch_one(&mut **tx).await?;
     let counted = |at| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64, _>(at)?).unwrap_or(usize::MAX));
-    if (counted(0)?, counted(1)?) == expected {
-        Ok(())
-    } else {
-        // Under the accounts' locks it cannot happen; whoever made it happen must not be believed.
-        Err(StoreError::Corrupt("ledger rows moved while they were locked".to_owned()))
-    }
+    let now = UnixMs(from_bigint(row.try_get(2)?, "the clock")?);
+    Ok(((counted(0)?, counted(1)?) == expected).then_some(now))
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -245,6 +257,7 @@ impl Reservations {
 struct Accounts {
     account_ids: Vec<i64>,
     was_versions: Vec<i64>,
+    were_updated: Vec<i64>,
     balances: Vec<i64>,
     reserved: Vec<i64>,
     limits: Vec<Option<i64>>,
@@ -256,12 +269,15 @@ struct Accounts {
 impl Accounts {
     fn of(page: &Page) -> Self {
         let mut accounts = Self::default();
-        for (id, row) in &page.rows {
+        let mut rows: Vec<_> = page.rows.iter().collect();
+        rows.sort_unstable_by_key(|(_, row)| row.account_id);
+        for (id, row) in rows {
             let Some(account) = page.book.account(*id).filter(|it| it.version != row.version) else {
                 continue;
             };
             accounts.account_ids.push(row.account_id);
             accounts.was_versions.push(to_bigint(row.version));
+            accounts.were_updated.push(to_bigint(row.updated_at.0));
             accounts.balances.push(account.balance_units);
             accounts.reserved.push(account.reserved_units);
             accounts.limits.push(account.limit_units);
@@ -276,6 +292,7 @@ impl Accounts {
         query
             .bind(self.account_ids)
             .bind(self.was_versions)
+            .bind(self.were_updated)
             .bind(self.balances)
             .bind(self.reserved)
             .bind(self.limits)
