@@ -70,6 +70,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(15, "tensors", "../migrations/0015_tensors.sql"),
     migration!(16, "explained_payments", "../migrations/0016_explained_payments.sql"),
     migration!(17, "channel_loss", "../migrations/0017_channel_loss.sql"),
+    migration!(18, "versions_rise", "../migrations/0018_versions_rise.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -21,7 +21,7 @@ pub mod transactions;
 mod write;
 
 pub use batch::{
-    Applied, Submission, apply_in_tx, apply_locked_in_tx, apply_one_in_tx, write_recalled_in_tx,
+    Applied, Decision, Submission, apply_in_tx, apply_locked_in_tx, apply_one_in_tx, write_recalled_in_tx,
 };
 pub use recall::Recall;
 

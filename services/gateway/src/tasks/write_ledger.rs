@@ -152,7 +152,7 @@ impl<R: Riders> LedgerWriter<R> {
                     return Ok(answers);
                 }
                 Err(failed) => {
-                    self.recall.forget();
+                    self.recall.forget_all();
                     let is_passing = failed.error.is_transient() || failed.unclear.is_some();
                     unclear = failed.unclear.or(unclear);
                     tries_left = tries_left.saturating_sub(1);
@@ -174,13 +174,21 @@ impl<R: Riders> LedgerWriter<R> {
         batch: &[Order<R::Row>],
         unclear: &Option<Vec<Answer>>,
     ) -> Result<Vec<Answer>, Failed> {
-        if unclear.is_none()
-            && let Some(answers) = self.try_recalled(batch).await?
-        {
-            return Ok(answers);
-        }
+        let whole = submissions(batch, &vec![Fit::Fits; batch.len()]);
+        let decision = if unclear.is_none() { self.recall.decide(self.stripe, &whole) } else { None };
         let mut tx = ledger::begin(&self.store).await?;
-        let fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
+        let mut fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
+        if let Some(decision) = decision.filter(|_| fits.iter().all(|fit| *fit == Fit::Fits)) {
+            if let Some(applied) = write_recalled_in_tx(&mut tx, decision).await? {
+                let answers = answers(batch, &fits, &applied.verdicts)?;
+                return self.finish(tx, batch, applied, answers, Decided::Recalled).await;
+            }
+            telemetry::ledger_decided(Decided::Moved);
+            self.recall.forget(self.stripe, &whole);
+            tx.rollback().await.map_err(StoreError::from)?;
+            tx = ledger::begin(&self.store).await?;
+            fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
+        }
         let submissions = submissions(batch, &fits);
         let applied = apply_locked_in_tx(&mut tx, self.stripe, &submissions).await?;
         let is_ours = is_ours(&submissions, &applied.verdicts) || is_written(batch, &fits);
@@ -193,35 +201,19 @@ impl<R: Riders> LedgerWriter<R> {
             tx.rollback().await.map_err(StoreError::from)?;
             return Ok(answers);
         }
-        riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
-        self.finish(tx, applied, answers, Decided::Locked).await
+        self.finish(tx, batch, applied, answers, Decided::Locked).await
     }
 
-    /// As [`Self::try_commit`], without a look at the accounts; none if it takes one.
-    async fn try_recalled(&mut self, batch: &[Order<R::Row>]) -> Result<Option<Vec<Answer>>, Failed> {
-        let submissions = submissions(batch, &vec![Fit::Fits; batch.len()]);
-        let Some(mut applied) = self.recall.decide(self.stripe, &submissions) else { return Ok(None) };
-        let mut tx = ledger::begin(&self.store).await?;
-        let fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
-        let all_fit = fits.iter().all(|fit| *fit == Fit::Fits);
-        if !all_fit || !write_recalled_in_tx(&mut tx, &mut applied).await? {
-            tx.rollback().await.map_err(StoreError::from)?;
-            self.recall.forget();
-            telemetry::ledger_decided(Decided::Moved);
-            return Ok(None);
-        }
-        let answers = answers(batch, &fits, &applied.verdicts)?;
-        riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
-        self.finish(tx, applied, answers, Decided::Recalled).await.map(Some)
-    }
-
+    /// Writes what rides, and commits.
     async fn finish(
         &mut self,
-        tx: Tx,
+        mut tx: Tx,
+        batch: &[Order<R::Row>],
         applied: Applied,
         answers: Vec<Answer>,
         decided: Decided,
     ) -> Result<Vec<Answer>, Failed> {
+        riders::write_in_tx(&self.riders, &mut tx, batch, &answers).await?;
         if let Err(error) = tx.commit().await {
             return Err(Failed { error: error.into(), unclear: Some(answers) });
         }

@@ -198,13 +198,13 @@ async fn a_transaction_is_refused_that_is_not_whole() {
         (header(new, "account_id", "freeze", "-1"), "impossible digest or shortfall"),
         (header(new, "account_id", "freeze", "0").replace("body_digest, 0", "'short', 0"), "impossible digest"),
         (
-            "insert into ledger_lines select account_id, account_version + 1, transaction_id, line + 2, amount_units,
+            "insert into ledger_lines select account_id, account_version + 1000, transaction_id, line + 2, amount_units,
                 balance_units, posted_unix_ms from ledger_lines"
                 .to_owned(),
             "comes with all its lines",
         ),
         (
-            "insert into ledger_lines select account_id, account_version + 1, gen_random_uuid(), 0, 5, 0, 0
+            "insert into ledger_lines select account_id, account_version + 1000, gen_random_uuid(), 0, 5, 0, 0
                 from ledger_lines limit 1"
                 .to_owned(),
             "comes with all its lines",
@@ -212,8 +212,12 @@ async fn a_transaction_is_refused_that_is_not_whole() {
         (lines("1, balance_units + side", "two.side"), "does not sum to zero"),
         (lines("side, balance_units + 1", "2"), "a balance without its line"),
         (
-            lines("side, balance_units + 1", "1").replace("= account.version + 1", "= account.version"),
+            lines("side, balance_units + 1", "1").replace("version + 1, transaction_id", "version + 2, transaction_id"),
             "does not carry its last line",
+        ),
+        (
+            lines("side, balance_units + 1", "1").replace("= account.version + 1", "= account.version"),
+            "moved without a new version",
         ),
         (lines("side, balance_units + 1", "1").replace("'post'", "'freeze'"), "lines that move nothing"),
     ];

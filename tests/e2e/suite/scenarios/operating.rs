@@ -121,6 +121,8 @@ pub async fn from_the_price_to_the_books(stage: &Stage) -> anyhow::Result<()> {
     ailayer(stage, customer, &["balance"]).await?.refused(REFUSED, "KEY_INVALID")?;
     ailayer(stage, customer, &["price", "list"]).await?.refused(NOT_CONFIGURED, "--operator-key")?;
 
+    let recalled = stage.metric(Service::Gateway, "ailayer_ledger_batches", "decided=\"recalled\"").await?;
+    ensure!(recalled >= 1.0, "no batch of the ledger was decided from memory");
     let waiting = ailayer(stage, Who::Alice, &["suspense", "list"]).await?.json()?;
     ensure!(waiting.as_array().is_some_and(Vec::is_empty), "in suspense: {waiting}");
     let books = ailayer(stage, Who::Bob, &["reconcile"]).await?.json()?;

@@ -33,6 +33,12 @@ impl Submission {
     }
 }
 
+/// What a batch would do, decided from memory.
+pub struct Decision {
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) page: Page,
+}
+
 /// What a batch does, decided and written, but not committed.
 pub struct Applied {
     /// The answers, in the order of input.
@@ -79,27 +85,30 @@ pub async fn apply_locked_in_tx(
     Ok(Applied { verdicts, page, now })
 }
 
-/// Writes what was decided from memory, if that is how things are, and completes its verdicts with the time. False if not: roll
-/// back, and decide under locks.
+/// Writes what was decided from memory, if that is how things are, and completes its verdicts with the time. None if not: roll
+/// back, and decide under locks. In a transaction of [`super::begin`], whose plans lock in the order given.
 ///
 /// # Errors
 /// On any error the transaction is lost, and nothing of it is applied.
-pub async fn write_recalled_in_tx(tx: &mut Tx, applied: &mut Applied) -> Result<bool, StoreError> {
-    let now = match write::write_in_tx(tx, &applied.page).await {
+pub async fn write_recalled_in_tx(tx: &mut Tx, decision: Decision) -> Result<Option<Applied>, StoreError> {
+    let Decision { mut verdicts, page } = decision;
+    let now = match write::write_in_tx(tx, &page).await {
         Ok(Some(now)) => now,
-        Ok(None) => return Ok(false),
-        // A request id that is known after all, or lines of an account that has moved on. What is refused for its own sake is refused
-        // under locks, too.
-        Err(StoreError::Conflict { .. } | StoreError::Violation { .. }) => return Ok(false),
+        Ok(None) => return Ok(None),
+        // A request id that is known after all, or only some accounts were as they were, so that those have moved without their lines.
+        // What is refused for its own sake is refused under locks, too.
+        Err(StoreError::Conflict { constraint } | StoreError::Violation { constraint }) => {
+            tracing::debug!(constraint, "the ledger has moved on");
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
-    applied.now = now;
-    for verdict in &mut applied.verdicts {
+    for verdict in &mut verdicts {
         if let Verdict::Applied(posted) = verdict {
             posted.posted_at = posted.posted_at.max(now);
         }
     }
-    Ok(true)
+    Ok(Some(Applied { verdicts, page, now }))
 }
 
 pub(super) fn verdicts(page: &mut Page, stripe: Stripe, submissions: &[Submission]) -> Vec<Verdict> {

@@ -19,9 +19,10 @@ use crate::store::{corrupt, from_bigint};
 pub(super) struct Page {
     /// What the rules look at and change.
     pub book: Book,
-    /// The database's clock, after the locks were taken. None for what is decided without a look: the write reads it.
+    /// The database's clock, after the locks were taken. None for what is decided without a look: the write reads it, just
+    /// before it takes them.
     pub now: Option<UnixMs>,
-    /// The ids in rows, with the versions as they were read.
+    /// The rows, as they were read.
     pub rows: HashMap<AccountId, AccountRow>,
     /// The reservations that have a row.
     pub stored_reservations: HashSet<(AccountId, RequestId)>,
@@ -31,8 +32,8 @@ pub(super) struct Page {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AccountRow {
     pub account_id: i64,
-    pub version: u64,
-    pub updated_at: UnixMs,
+    /// What it held.
+    pub was: Account,
 }
 
 impl Page {
@@ -40,9 +41,9 @@ impl Page {
         Self { book: Book::default(), now: None, rows: HashMap::new(), stored_reservations: HashSet::new() }
     }
 
-    pub(super) fn put_account(&mut self, id: AccountId, row: AccountRow, account: Account) {
+    pub(super) fn put_account(&mut self, id: AccountId, row: AccountRow) {
         self.rows.insert(id, row);
-        self.book.put_account(id, account);
+        self.book.put_account(id, row.was);
     }
 
     /// One that has a row.
@@ -87,9 +88,7 @@ async fn lock_accounts(tx: &mut Tx, page: &mut Page, wanted: &BTreeSet<AccountId
     for row in &rows {
         let code: &str = row.try_get(1)?;
         let Some(id) = by_code.get(code).copied() else { continue };
-        let account = account(row, 2)?;
-        let (version, updated_at) = (account.version, account.updated_at);
-        page.put_account(id, AccountRow { account_id: row.try_get(0)?, version, updated_at }, account);
+        page.put_account(id, AccountRow { account_id: row.try_get(0)?, was: account(row, 2)? });
     }
     Ok(())
 }

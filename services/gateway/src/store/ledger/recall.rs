@@ -1,10 +1,10 @@
 //! What a writer wrote last, so that its next batch need not ask first.
 //!
 //! Under locks a batch takes two round trips before anything is decided. A writer that remembers how it left an account
-//! decides without them, and the write compares: it takes each account's lock, in the order of their ids, and goes through
-//! only where version and time are the remembered ones. Every change of an account raises its version, which the schema
-//! enforces, and whatever begins or ends a reservation changes its account. So either everything that was decided on still
-//! holds when the locks are taken, or nothing is written, all is forgotten, and the batch is decided again under locks.
+//! decides without them, and the write compares: it locks each account, in the order of their ids, and goes through only if
+//! all of them hold what is remembered, and reservations that end are pending. So either everything that was decided on
+//! still holds when the locks are taken, or no row is left written, what the batch names is forgotten, and it is decided
+//! again under locks.
 //!
 //! | from memory | never |
 //! |---|---|
@@ -12,21 +12,21 @@
 //! | a request id that is new, as far as is known | one that is not: its unique key refuses the write |
 //! | what no time decides; the write reads the clock | an expiry |
 
-use ailayer_primitives::{RequestId, UnixMs};
+use ailayer_primitives::RequestId;
 use hashlink::LruCache;
 
-use super::batch::{Applied, Submission, verdicts};
+use super::batch::{Applied, Decision, Submission, verdicts};
 use super::locked::{AccountRow, Page};
-use crate::domain::ledger::{Account, AccountId, Kind, Reservation, ReservationState, Stripe, Verdict};
+use crate::domain::ledger::{AccountId, Kind, Reservation, ReservationState, Stripe, Verdict};
 
-/// The most accounts, and the most reservations, that are remembered: some 3 MB.
+/// The most accounts, and the most reservations, that are remembered: some 3 MB each.
 const CAPACITY: usize = 16_384;
 /// Batches that are decided under locks once others have changed what was remembered.
-const REST: u32 = 8;
+const REST: u32 = 7;
 
 /// Accounts and pending reservations as this writer's last commits left them.
 pub struct Recall {
-    accounts: LruCache<AccountId, (AccountRow, Account)>,
+    accounts: LruCache<AccountId, AccountRow>,
     reservations: LruCache<(AccountId, RequestId), Reservation>,
     rest: u32,
 }
@@ -39,15 +39,18 @@ impl Default for Recall {
 
 impl Recall {
     /// Decides a batch from memory; none if that cannot be done.
-    pub fn decide(&mut self, stripe: Stripe, submissions: &[Submission]) -> Option<Applied> {
-        self.rest = self.rest.saturating_sub(1);
-        if self.rest > 0 || submissions.is_empty() {
+    pub fn decide(&mut self, stripe: Stripe, submissions: &[Submission]) -> Option<Decision> {
+        if submissions.is_empty() {
+            return None;
+        }
+        if let Some(rest) = self.rest.checked_sub(1) {
+            self.rest = rest;
             return None;
         }
         let mut page = self.page(stripe, submissions)?;
         let verdicts = verdicts(&mut page, stripe, submissions);
         let is_applied = |verdict: &Verdict| matches!(verdict, Verdict::Applied(_));
-        verdicts.iter().all(is_applied).then_some(Applied { verdicts, page, now: UnixMs(0) })
+        verdicts.iter().all(is_applied).then_some(Decision { verdicts, page })
     }
 
     fn page(&mut self, stripe: Stripe, submissions: &[Submission]) -> Option<Page> {
@@ -57,8 +60,7 @@ impl Recall {
                 return None;
             }
             for id in operation.accounts(stripe) {
-                let (row, account) = self.accounts.get(&id)?;
-                page.put_account(id, *row, *account);
+                page.put_account(id, *self.accounts.get(&id)?);
             }
             if let Some(subject) = operation.subject() {
                 let key = (operation.account(), subject);
@@ -73,24 +75,35 @@ impl Recall {
         let Applied { page, now, .. } = applied;
         for (id, row) in &page.rows {
             let Some(mut account) = page.book.account(*id).copied() else { continue };
-            if account.version != row.version {
+            if account.version != row.was.version {
                 account.updated_at = account.updated_at.max(*now);
             }
-            let (version, updated_at) = (account.version, account.updated_at);
-            self.accounts.insert(*id, (AccountRow { version, updated_at, ..*row }, account));
+            self.accounts.insert(*id, AccountRow { was: account, ..*row });
         }
         for (account, id, reservation) in page.book.reservations() {
             if reservation.state == ReservationState::Pending {
-                let updated_at = reservation.updated_at.max(*now);
-                self.reservations.insert((account, id), Reservation { updated_at, ..*reservation });
+                self.reservations.insert((account, id), *reservation);
             } else {
                 self.reservations.remove(&(account, id));
             }
         }
     }
 
-    /// Others have changed something, or what was done is not known.
-    pub fn forget(&mut self) {
+    /// Others have changed something of what a batch names.
+    pub fn forget(&mut self, stripe: Stripe, submissions: &[Submission]) {
+        for Submission { operation, .. } in submissions {
+            for id in operation.accounts(stripe) {
+                self.accounts.remove(&id);
+            }
+            if let Some(subject) = operation.subject() {
+                self.reservations.remove(&(operation.account(), subject));
+            }
+        }
+        self.rest = REST;
+    }
+
+    /// What was done is not known, or it is not known to whom.
+    pub fn forget_all(&mut self) {
         self.accounts.clear();
         self.reservations.clear();
         self.rest = REST;

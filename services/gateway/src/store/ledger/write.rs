@@ -5,25 +5,41 @@ use ailayer_store::{StoreError, Tx};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::locked::Page;
-use crate::domain::ledger::{AccountId, Entry, Kind, Reservation, Terms};
+use super::locked::{AccountRow, Page};
+use crate::domain::ledger::{Account, AccountId, Entry, Kind, Reservation, Terms};
 use crate::store::{from_bigint, to_bigint};
 
-/// New rows of one table each, then the rows that move: accounts first, in the order of their ids, so that whoever has not
-/// locked them yet locks them as everybody does. Everything sees the tables as they were before: a reservation that
-/// begins and ends within the batch is therefore inserted as it ends. No time is below the clock's, which is the one that
-/// was decided by, or, where that was none, the one that is read here. Reservations are looked up one by one, then found where
-/// they lie: under the accounts' locks they do not move, and no kept plan reads them all.
+/// The accounts first, in the order of their ids: each is locked, compared with what was decided on, and moved. Unless all of
+/// them are as they were, nothing else is written, and nothing else is waited for. Then new rows of one table each, and the
+/// reservations that end.
+///
+/// Everything sees the tables as they were before: a reservation that begins and ends within the batch is therefore inserted
+/// as it ends. No time is below the clock's, which is the one that was decided by, or, where that was none, the one that is
+/// read here. Reservations are looked up one by one, then found where they lie: under the accounts' locks they do not move,
+/// and no kept plan reads them all.
 const WRITE: &str = "with
-    clock as materialized (select coalesce($42::bigint, unix_ms()) as now),
+    clock as materialized (select coalesce($45::bigint, unix_ms()) as now),
+    moved as (
+        update ledger_accounts account
+        set balance_units = new.balance_units, reserved_units = new.reserved_units, limit_units = new.limit_units,
+            frozen = new.frozen, version = new.version, updated_unix_ms = greatest(new.updated_unix_ms, clock.now)
+        from clock cross join unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[],
+                $7::bigint[], $8::bigint[], $9::bigint[], $10::boolean[], $11::bigint[], $12::bigint[])
+            as new (account_id, was_version, was_balance_units, was_reserved_units, was_limit_units, was_frozen,
+                balance_units, reserved_units, limit_units, frozen, version, updated_unix_ms)
+        where account.account_id = new.account_id and account.version = new.was_version
+            and account.balance_units = new.was_balance_units and account.reserved_units = new.was_reserved_units
+            and account.limit_units is not distinct from new.was_limit_units and account.frozen = new.was_frozen
+        returning 1),
+    gate as materialized (select from (select count(*) as moved from moved) it where moved = cardinality($1)),
     headers as (
         insert into ledger_transactions (transaction_id, account_id, request_id, subject_id, kind, amount_units,
             body_digest, balance_units, reserved_units, shortfall_units, posted_unix_ms, note)
         select new.transaction_id, new.account_id, new.request_id, new.subject_id, new.kind, new.amount_units,
             new.body_digest, new.balance_units, new.reserved_units, new.shortfall_units, greatest(new.time, clock.now),
             new.note
-        from clock, unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bytea[],
-                $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])
+        from gate, clock, unnest($13::uuid[], $14::bigint[], $15::uuid[], $16::uuid[], $17::text[], $18::bigint[],
+                $19::bytea[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[])
             as new (transaction_id, account_id, request_id, subject_id, kind, amount_units, body_digest, balance_units,
                 reserved_units, shortfall_units, time, note)),
     lines as (
@@ -31,55 +47,43 @@ const WRITE: &str = "with
             posted_unix_ms)
         select new.account_id, new.version, new.transaction_id, new.line, new.amount_units, new.balance_units,
             greatest(new.time, clock.now)
-        from clock, unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::smallint[], $17::bigint[], $18::bigint[],
-                $19::bigint[])
+        from gate, clock, unnest($25::bigint[], $26::bigint[], $27::uuid[], $28::smallint[], $29::bigint[],
+                $30::bigint[], $31::bigint[])
             as new (account_id, version, transaction_id, line, amount_units, balance_units, time)),
     reserved as (
         insert into ledger_reservations (account_id, reservation_id, amount_units, captured_units, state,
             expires_unix_ms, job_id, updated_unix_ms)
         select new.account_id, new.reservation_id, new.amount_units, new.captured_units, new.state, new.expiry,
             new.job_id, greatest(new.time, clock.now)
-        from clock, unnest($20::bigint[], $21::uuid[], $22::bigint[], $23::bigint[], $24::text[], $25::bigint[],
-                $26::uuid[], $27::bigint[])
+        from gate, clock, unnest($32::bigint[], $33::uuid[], $34::bigint[], $35::bigint[], $36::text[], $37::bigint[],
+                $38::uuid[], $39::bigint[])
             as new (account_id, reservation_id, amount_units, captured_units, state, expiry, job_id, time)),
     ended as (
         update ledger_reservations reservation
         set captured_units = new.captured_units, state = new.state,
             updated_unix_ms = greatest(new.updated_unix_ms, clock.now)
-        from clock cross join unnest($28::bigint[], $29::uuid[], $30::bigint[], $31::text[], $32::bigint[])
+        from gate cross join clock cross join unnest($40::bigint[], $41::uuid[], $42::bigint[], $43::text[], $44::bigint[])
                 as new (account_id, reservation_id, captured_units, state, updated_unix_ms)
             cross join lateral (select stored.ctid from ledger_reservations stored
                 where stored.account_id = new.account_id and stored.reservation_id = new.reservation_id
                     and stored.state = 'PENDING' limit 1) found
         where reservation.ctid = found.ctid
-        returning 1),
-    moved as (
-        update ledger_accounts account
-        set balance_units = new.balance_units, reserved_units = new.reserved_units, limit_units = new.limit_units,
-            frozen = new.frozen, version = new.version, updated_unix_ms = greatest(new.updated_unix_ms, clock.now)
-        from clock cross join unnest($33::bigint[], $34::bigint[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[],
-            $39::boolean[], $40::bigint[], $41::bigint[])
-            as new (account_id, was_version, was_updated_unix_ms, balance_units, reserved_units, limit_units, frozen,
-                version, updated_unix_ms)
-        where account.account_id = new.account_id and account.version = new.was_version
-            and account.updated_unix_ms = new.was_updated_unix_ms
         returning 1)
-    select (select count(*) from moved), (select count(*) from ended), (select now from clock)";
+    select exists (select from gate), (select count(*) from ended), (select now from clock)";
 
 /// Answers the clock by which the rows were written, if the accounts and reservations were as the page has them. If not, only a
 /// rollback is right.
 pub(super) async fn write_in_tx(tx: &mut Tx, page: &Page) -> Result<Option<UnixMs>, StoreError> {
     let (headers, lines) = (Headers::of(page)?, Lines::of(page)?);
     let (reserved, ended) = Reservations::of(page)?;
-    let moved = Accounts::of(page);
-    let expected = (moved.account_ids.len(), ended.account_ids.len());
-    let query = sqlx::query(WRITE);
-    let query = reserved.bind_new(lines.bind(headers.bind(query)));
-    let clock = page.now.map(|now| to_bigint(now.0));
-    let row = moved.bind(ended.bind_ended(query)).bind(clock).fetch_one(&mut **tx).await?;
-    let counted = |at| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64, _>(at)?).unwrap_or(usize::MAX));
+    let expected = ended.account_ids.len();
+    let query = Accounts::of(page).bind(sqlx::query(WRITE));
+    let query = ended.bind_ended(reserved.bind_new(lines.bind(headers.bind(query))));
+    let row = query.bind(page.now.map(|now| to_bigint(now.0))).fetch_one(&mut **tx).await?;
+    let all_moved: bool = row.try_get(0)?;
+    let ended = usize::try_from(row.try_get::<i64, _>(1)?).unwrap_or(usize::MAX);
     let now = UnixMs(from_bigint(row.try_get(2)?, "the clock")?);
-    Ok(((counted(0)?, counted(1)?) == expected).then_some(now))
+    Ok((all_moved && ended == expected).then_some(now))
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -253,37 +257,48 @@ impl Reservations {
     }
 }
 
+/// What an account holds, in columns.
 #[derive(Default)]
-struct Accounts {
-    account_ids: Vec<i64>,
-    was_versions: Vec<i64>,
-    were_updated: Vec<i64>,
+struct Holdings {
+    versions: Vec<i64>,
     balances: Vec<i64>,
     reserved: Vec<i64>,
     limits: Vec<Option<i64>>,
     frozen: Vec<bool>,
-    versions: Vec<i64>,
+}
+
+impl Holdings {
+    fn push(&mut self, account: &Account) {
+        self.versions.push(to_bigint(account.version));
+        self.balances.push(account.balance_units);
+        self.reserved.push(account.reserved_units);
+        self.limits.push(account.limit_units);
+        self.frozen.push(account.frozen);
+    }
+}
+
+/// The accounts that move, in the order in which everybody locks them.
+#[derive(Default)]
+struct Accounts {
+    account_ids: Vec<i64>,
+    was: Holdings,
+    new: Holdings,
     times: Vec<i64>,
 }
 
 impl Accounts {
     fn of(page: &Page) -> Self {
+        let moved = page.rows.iter().filter_map(|(id, row)| {
+            page.book.account(*id).filter(|account| account.version != row.was.version).map(|new| (row, new))
+        });
+        let mut moved: Vec<(&AccountRow, &Account)> = moved.collect();
+        moved.sort_unstable_by_key(|(row, _)| row.account_id);
         let mut accounts = Self::default();
-        let mut rows: Vec<_> = page.rows.iter().collect();
-        rows.sort_unstable_by_key(|(_, row)| row.account_id);
-        for (id, row) in rows {
-            let Some(account) = page.book.account(*id).filter(|it| it.version != row.version) else {
-                continue;
-            };
+        for (row, new) in moved {
             accounts.account_ids.push(row.account_id);
-            accounts.was_versions.push(to_bigint(row.version));
-            accounts.were_updated.push(to_bigint(row.updated_at.0));
-            accounts.balances.push(account.balance_units);
-            accounts.reserved.push(account.reserved_units);
-            accounts.limits.push(account.limit_units);
-            accounts.frozen.push(account.frozen);
-            accounts.versions.push(to_bigint(account.version));
-            accounts.times.push(to_bigint(account.updated_at.0));
+            accounts.was.push(&row.was);
+            accounts.new.push(new);
+            accounts.times.push(to_bigint(new.updated_at.0));
         }
         accounts
     }
@@ -291,13 +306,16 @@ impl Accounts {
     fn bind(self, query: Query<'_>) -> Query<'_> {
         query
             .bind(self.account_ids)
-            .bind(self.was_versions)
-            .bind(self.were_updated)
-            .bind(self.balances)
-            .bind(self.reserved)
-            .bind(self.limits)
-            .bind(self.frozen)
-            .bind(self.versions)
+            .bind(self.was.versions)
+            .bind(self.was.balances)
+            .bind(self.was.reserved)
+            .bind(self.was.limits)
+            .bind(self.was.frozen)
+            .bind(self.new.balances)
+            .bind(self.new.reserved)
+            .bind(self.new.limits)
+            .bind(self.new.frozen)
+            .bind(self.new.versions)
             .bind(self.times)
     }
 }

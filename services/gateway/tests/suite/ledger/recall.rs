@@ -1,19 +1,23 @@
 //! What is decided from memory, and what others have done meanwhile.
 
+use std::time::Duration;
+
 use ailayer_gateway::domain::ledger::{
     AccountId, Action, HouseKind, Operation, Refusal, ReservationState, Stripe, Terms, Verdict,
 };
 use ailayer_gateway::store::ledger::{
-    self, Recall, Submission, apply_locked_in_tx, write_recalled_in_tx,
+    self, Decision, Recall, Submission, apply_locked_in_tx, write_recalled_in_tx,
 };
+use ailayer_gateway::tasks::write_ledger::{SubmitError, WriterLimits};
 use ailayer_primitives::UnixMs;
 use futures::future::join_all;
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::bank::{
-    Answer, Bank, applied, capture, count, credit, debit, new_id, operation, refused, reserve,
+    Answer, Bank, applied, capture, connect, count, credit, debit, new_id, operation, refused, reserve,
 };
+use super::proxy::{Cut, Plan, Proxy};
 
 fn stripe() -> Stripe {
     Stripe::of_writer(Uuid::from_u128(1))
@@ -33,6 +37,18 @@ async fn recalling(bank: &Bank, operations: impl IntoIterator<Item = Operation>)
     recall
 }
 
+/// Whether what was decided from memory could be written; commits it if so.
+async fn is_written(bank: &Bank, decision: Decision) -> bool {
+    let mut tx = ledger::begin(&bank.store).await.unwrap();
+    let written = write_recalled_in_tx(&mut tx, decision).await.unwrap().is_some();
+    if written {
+        tx.commit().await.unwrap();
+    } else {
+        tx.rollback().await.unwrap();
+    }
+    written
+}
+
 async fn clock(bank: &Bank) -> u64 {
     let now: i64 = sqlx::query_scalar("select unix_ms()").fetch_one(bank.store.pool()).await.unwrap();
     u64::try_from(now).unwrap()
@@ -47,9 +63,9 @@ async fn a_batch_is_decided_from_memory_and_dated_by_the_database() {
     for _ in 0..3 {
         let before = clock(&bank).await;
         let orders = batch([operation(account, debit(10)), operation(account, reserve(20))]);
-        let mut done = recall.decide(stripe(), &orders).expect("all of it is known");
+        let decision = recall.decide(stripe(), &orders).expect("all of it is known");
         let mut tx = ledger::begin(&bank.store).await.unwrap();
-        assert!(write_recalled_in_tx(&mut tx, &mut done).await.unwrap());
+        let done = write_recalled_in_tx(&mut tx, decision).await.unwrap().unwrap();
         tx.commit().await.unwrap();
         recall.remember(&done);
         for (order, verdict) in orders.iter().zip(&done.verdicts) {
@@ -60,10 +76,9 @@ async fn a_batch_is_decided_from_memory_and_dated_by_the_database() {
             assert_eq!(again, Verdict::Duplicate(posted));
         }
     }
-    let done = recall.decide(stripe(), &batch([operation(account, capture(set_aside.request_id(), 70))]));
-    let mut done = done.expect("the reservation is known");
+    let decision = recall.decide(stripe(), &batch([operation(account, capture(set_aside.request_id(), 70))]));
     let mut tx = ledger::begin(&bank.store).await.unwrap();
-    assert!(write_recalled_in_tx(&mut tx, &mut done).await.unwrap());
+    assert!(write_recalled_in_tx(&mut tx, decision.expect("the reservation is known")).await.unwrap().is_some());
     tx.commit().await.unwrap();
     let row = sqlx::query("select state, captured_units from ledger_reservations where reservation_id = $1");
     let row = row.bind(set_aside.request_id().uuid()).fetch_one(bank.store.pool()).await.unwrap();
@@ -97,7 +112,7 @@ async fn what_the_write_could_not_compare_is_not_decided_from_memory() {
     assert!(!known(&mut recall, batch([operation(account, Action::Freeze)])));
     assert!(!known(&mut recall, batch([operation(account, capture(new_id(), 1))])));
     assert!(known(&mut recall, batch([to_revenue(account)])), "and all that has changed nothing");
-    recall.forget();
+    recall.forget_all();
     assert!(!known(&mut recall, batch([to_revenue(account)])));
 }
 
@@ -109,23 +124,103 @@ async fn nothing_is_written_of_what_others_have_moved() {
     let mut recall = recalling(&bank, [operation(account, debit(1))]).await;
     let repeated = operation(account, debit(2));
     let stale = [operation(account, debit(3)), operation(account, reserve(3))];
-    let mut decided: Vec<_> = stale.into_iter().map(|it| recall.decide(stripe(), &batch([it])).unwrap()).collect();
+    let decided: Vec<_> = stale.into_iter().map(|it| recall.decide(stripe(), &batch([it])).unwrap()).collect();
     applied(&other, repeated.clone()).await;
-    for done in &mut decided {
-        let mut tx = ledger::begin(&bank.store).await.unwrap();
-        assert!(!write_recalled_in_tx(&mut tx, done).await.unwrap());
-        tx.rollback().await.unwrap();
+    for decision in decided {
+        assert!(!is_written(&bank, decision).await);
     }
     assert_eq!(bank.balance(account).await, 97);
 
     // A request id that the other has used, decided on the account as it is.
     let mut recall = recalling(&bank, [operation(account, debit(1))]).await;
-    let mut done = recall.decide(stripe(), &batch([repeated])).unwrap();
-    let mut tx = ledger::begin(&bank.store).await.unwrap();
-    assert!(!write_recalled_in_tx(&mut tx, &mut done).await.unwrap());
-    tx.rollback().await.unwrap();
+    let decision = recall.decide(stripe(), &batch([repeated])).unwrap();
+    assert!(!is_written(&bank, decision).await);
     assert_eq!(bank.balance(account).await, 96);
     bank.verify().await;
+}
+
+/// The account is fresh in memory, the reservation is not: its state is compared, too.
+#[tokio::test]
+async fn a_reservation_that_others_have_ended_is_not_ended_again() {
+    let bank = Bank::new().await;
+    let account = bank.customer(100).await;
+    let set_aside = operation(account, reserve(10));
+    let mut recall = recalling(&bank, [set_aside.clone(), operation(account, debit(1))]).await;
+    applied(&bank.writer(), operation(account, Action::Void { reservation: set_aside.request_id() })).await;
+    let mut tx = ledger::begin(&bank.store).await.unwrap();
+    let done = apply_locked_in_tx(&mut tx, stripe(), &batch([operation(account, debit(1))])).await.unwrap();
+    tx.commit().await.unwrap();
+    recall.remember(&done);
+    let orders = batch([operation(account, capture(set_aside.request_id(), 10))]);
+    assert!(!is_written(&bank, recall.decide(stripe(), &orders).unwrap()).await);
+    assert_eq!(bank.balance(account).await, 98);
+    // Forgotten, and no account with it that the batch does not name.
+    recall.forget(stripe(), &orders);
+    for _ in 0..8 {
+        assert!(recall.decide(stripe(), &orders).is_none());
+    }
+    bank.verify().await;
+}
+
+/// Nothing that was remembered is believed of a row that was changed by hand, or put back with a backup.
+#[tokio::test]
+async fn an_account_is_compared_by_what_it_holds() {
+    let bank = Bank::new().await;
+    for change in ["frozen = true", "limit_units = -5", "reserved_units = 7"] {
+        let account = bank.customer(100).await;
+        let mut recall = recalling(&bank, [operation(account, debit(1))]).await;
+        let decision = recall.decide(stripe(), &batch([operation(account, debit(1))])).unwrap();
+        let mut tx = bank.store.begin().await.unwrap();
+        // As a restore does, past the schema's rules.
+        sqlx::query("set local session_replication_role = replica").execute(&mut *tx).await.unwrap();
+        let by_hand = format!("update ledger_accounts set {change} where code = $1");
+        sqlx::query(sqlx::AssertSqlSafe(by_hand)).bind(account.to_string()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(!is_written(&bank, decision).await, "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_waits_for_a_row_goes_by_what_comes_of_it() {
+    let bank = Bank::new().await;
+    for commits in [true, false] {
+        let account = bank.customer(100).await;
+        let mut recall = recalling(&bank, [operation(account, debit(1))]).await;
+        let decision = recall.decide(stripe(), &batch([operation(account, debit(2))])).unwrap();
+        let mut tx = ledger::begin(&bank.store).await.unwrap();
+        ledger::apply_one_in_tx(&mut tx, Stripe::of_writer(Uuid::from_u128(2)), operation(account, debit(4)))
+            .await
+            .unwrap();
+        let (written, ()) = tokio::join!(is_written(&bank, decision), async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if commits { tx.commit().await.unwrap() } else { tx.rollback().await.unwrap() }
+        });
+        assert_eq!(written, !commits);
+        assert_eq!(bank.balance(account).await, if commits { 95 } else { 97 });
+        bank.verify().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_what_was_decided_from_memory_may_be_cut_as_any_other() {
+    for cut in [Cut::Before, Cut::After, Cut::Racing] {
+        let bank = Bank::new().await;
+        let account = bank.customer(100).await;
+        let proxy = Proxy::start(bank.port, &bank.tasks).await;
+        let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
+        let writer = bank.writer_with(connect(&url).await, WriterLimits::default());
+        applied(&writer, operation(account, debit(1))).await;
+        applied(&writer, operation(account, debit(1))).await;
+        proxy.set(Plan::Always(cut));
+        let request = operation(account, debit(30));
+        let answer = writer.submit(request.clone()).await;
+        proxy.set(Plan::Never);
+        assert!(matches!(answer, Ok(Verdict::Applied(_)) | Err(SubmitError::Unknown(_))), "{answer:?}");
+        assert!(writer.submit(request).await.unwrap().posted().is_ok(), "{cut:?}");
+        applied(&writer, operation(account, debit(1))).await;
+        assert_eq!(bank.balance(account).await, 67, "{cut:?}");
+        bank.verify().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
