@@ -1,4 +1,4 @@
--- Who remembers how it left an account knows by version and time whether it is still so: no change without a higher version.
+-- Who remembers how it left an account compares what it holds, and its version: no change without a higher one.
 
 create or replace function check_ledger_balances() returns trigger language plpgsql
     set enable_seqscan = off set enable_hashjoin = on set enable_nestloop = off set enable_mergejoin = off

@@ -3186,7 +3186,7 @@ pub mod admin_service_client {
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
         /// What was expected between two bounds is one amount then, unless money was on its way out or being claimed all the time. Refused with
         /// INVALID_FIELD unless exactly this residue is found now, and there is something to accept, so that a repeat corrects nothing twice; with
-        /// NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
+        /// NOT_SYNCED if there was no moment without a new event, or if something moved and there were only bounds to settle, or channels to take in.
         pub async fn accept_node_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptNodeResidueRequest>,
@@ -3416,7 +3416,7 @@ pub mod admin_service_server {
         /// comparison counts it as explained from then on, and channels without a row are taken in. No money moves, nothing is posted.
         /// What was expected between two bounds is one amount then, unless money was on its way out or being claimed all the time. Refused with
         /// INVALID_FIELD unless exactly this residue is found now, and there is something to accept, so that a repeat corrects nothing twice; with
-        /// NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
+        /// NOT_SYNCED if there was no moment without a new event, or if something moved and there were only bounds to settle, or channels to take in.
         async fn accept_node_residue(
             &self,
             request: tonic::Request<super::AcceptNodeResidueRequest>,

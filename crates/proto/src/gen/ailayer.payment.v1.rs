@@ -1170,7 +1170,8 @@ pub mod payment_service_client {
         /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
         /// twice. Waits some 3 s for a moment with nothing on its way out and nothing being claimed. A peer that is away can keep it from coming: then
         /// the residue alone is accepted, what was expected between two bounds stays so, and what the motion hides is found once it has ended.
-        /// Fails with NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
+        /// Fails with NOT_SYNCED if there was no moment without a new event, or if something moved and there were only bounds to settle, or channels
+        /// to take in.
         pub async fn accept_funds_residue(
             &mut self,
             request: impl tonic::IntoRequest<super::AcceptFundsResidueRequest>,
@@ -1591,7 +1592,8 @@ pub mod payment_service_server {
         /// Refused with INVALID_FIELD unless exactly this residue is found now, and there is something to accept: so a repeat corrects nothing
         /// twice. Waits some 3 s for a moment with nothing on its way out and nothing being claimed. A peer that is away can keep it from coming: then
         /// the residue alone is accepted, what was expected between two bounds stays so, and what the motion hides is found once it has ended.
-        /// Fails with NOT_SYNCED if there was no moment without a new event, or if there were only bounds to settle and something moved.
+        /// Fails with NOT_SYNCED if there was no moment without a new event, or if something moved and there were only bounds to settle, or channels
+        /// to take in.
         async fn accept_funds_residue(
             &self,
             request: tonic::Request<super::AcceptFundsResidueRequest>,

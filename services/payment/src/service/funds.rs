@@ -26,8 +26,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const VERDICT_AGE: Duration = Duration::from_secs(120);
 /// How long the books of a node in use must look alike before they begin.
 const SETTLED: Duration = Duration::from_secs(5);
-/// The same for one with something in motion all that time.
-const STUCK: Duration = Duration::from_secs(15);
 
 /// The money in one node's channels.
 pub struct Funds {
@@ -251,12 +249,13 @@ impl Funds {
     /// An operator accepts what nothing explains, after having found out: the books agree from then on. Channels of which the rows know
     /// nothing are taken in with what they hold, and what was expected only between two bounds is one amount again.
     ///
-    /// Waits some 3 s for a moment with nothing on its way out and nothing being claimed. Behind that it corrects by the residue alone: what
-    /// the motion hides shows once it has ended, and the bounds stay.
+    /// Waits some 3 s for a moment with nothing on its way out and nothing being claimed. Behind that it corrects by the residue alone, if there
+    /// are no channels to take in, which cannot be read exactly then: what the motion hides shows once it has ended, and the bounds stay.
     ///
     /// # Errors
     /// `OtherResidue` unless exactly `residue_msat` is found now and there is something to accept; `NeverQuiet` if there was no moment
-    /// at which the rows stood still and no event waited, or if only bounds are to be settled and something was in motion all the time.
+    /// at which the rows stood still and no event waited, or if something was in motion all the time and there are only bounds to settle, or
+    /// channels to take in.
     pub async fn accept(&self, residue_msat: i64, note: &str) -> Result<(), ServiceError> {
         let mut found = None;
         for left in (0..TRIES).rev() {
@@ -268,7 +267,7 @@ impl Funds {
                 if is_asked && is_exact && (has_bounds || !agrees) {
                     return self.correct(&look, look.unexplained(), note).await;
                 }
-                if is_asked && !agrees && left < TRIES_IN_MOTION {
+                if is_asked && !agrees && look.unknown.is_empty() && left < TRIES_IN_MOTION {
                     return self.correct(&look, now, note).await;
                 }
                 let waits_for_rest = is_asked && !is_exact && (has_bounds || !agrees);
@@ -281,22 +280,19 @@ impl Funds {
     }
 
     /// The books begin as they are found: with 0 where nothing was before. Where something was, they have to be found alike for
-    /// [`SETTLED`]: a node that has just started tells again what it has told before. One in motion is begun with what it holds at most, less
-    /// than which the rows will then know to be on its way.
+    /// [`SETTLED`]: a node that has just started tells again what it has told before.
     async fn begin(&self) -> Result<(), ServiceError> {
         let mut first = self.correcting.lock().await;
-        // What it was told to take counts on one side only.
-        let stands = |look: &Look| look.comparison.journal.claim_requested_msat == 0;
-        let Some(look) = self.look().await?.filter(stands) else { return Ok(()) };
+        let Some(look) = self.look().await?.filter(|look| look.is_exact) else { return Ok(()) };
         if table::has_begun(&self.rows).await? {
             return Ok(());
         }
         let found = look.unexplained();
-        let is_new = look.is_exact && found == 0 && look.unknown.is_empty();
+        let is_new = found == 0 && look.unknown.is_empty();
         let since =
             first.filter(|(before, _)| *before == found).map_or_else(Instant::now, |(_, since)| since);
         *first = Some((found, since));
-        if is_new || since.elapsed() >= if look.is_exact { SETTLED } else { STUCK } {
+        if is_new || since.elapsed() >= SETTLED {
             self.correct(&look, found, "the books begin").await?;
         }
         Ok(())

@@ -284,7 +284,7 @@ fn what_nothing_explains_is_accepted_once_somebody_has_found_out() {
 
 /// A peer that went away with a payment half done keeps the node from a moment of rest for as long as it likes.
 #[test]
-fn a_peer_that_is_away_keeps_neither_the_beginning_nor_an_acceptance_from_coming() {
+fn a_residue_is_accepted_while_a_peer_is_away_and_an_unknown_channel_is_not() {
     alone(async || {
         let bench = Bench::new("").await;
         // 700 msat on their way to us, their preimage known; 2,000 on their way out.
@@ -298,12 +298,11 @@ fn a_peer_that_is_away_keeps_neither_the_beginning_nor_an_acceptance_from_coming
                 ..NodeFunds::default()
             }
         };
+        begun(&bench).await;
+        bench.node.hold(holding(&[(1, 40_000_000)]));
+        bench.node.emit(NodeEvent::ChannelPending { user_channel_id: UserChannelId(1) });
+        agreeing(&bench).await;
         bench.node.hold(half_done(40_000_000));
-        until("the beginning", async || match bench.app.funds.observe().await.unwrap() {
-            Some(_) => Ok(()),
-            None => Err("not yet".to_owned()),
-        })
-        .await;
         let begun = agreeing(&bench).await;
         assert_eq!(begun.expected, Range::exactly(40_000_000));
         assert_eq!(begun.node, Range { min: 39_997_300, max: 40_000_000 }, "in motion");
@@ -319,7 +318,19 @@ fn a_peer_that_is_away_keeps_neither_the_beginning_nor_an_acceptance_from_coming
         assert_eq!(agreeing(&bench).await.expected, Range::exactly(38_999_999));
         assert!(bench.app.funds.accept(-1_000_001, "again").await.is_err(), "nothing is corrected twice");
 
-        // It comes back: the payments end, and what had been begun with was right.
+        // What a channel without a row holds cannot be read exactly meanwhile.
+        let mut with_unknown = half_done(38_999_999);
+        let (unknown, commitment) = channel(2, 70_000);
+        with_unknown.open.push(unknown);
+        with_unknown.commitments.insert(unknown.channel_id, commitment);
+        bench.node.hold(with_unknown);
+        let refused = bench.app.funds.accept(0, "a channel that was lost").await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "there was no moment at which nothing moved; try again when less is going on"
+        );
+
+        // The peer comes back, and the payments end.
         bench.node.hold(holding(&[(1, 38_999_999)]));
         assert_eq!(exact(agreeing(&bench).await.node), 38_999_999);
     });
