@@ -4,6 +4,7 @@ pub mod bank;
 mod differential;
 mod lists;
 pub mod proxy;
+mod recall;
 mod riders;
 mod rules;
 mod writer;

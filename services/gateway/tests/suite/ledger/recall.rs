@@ -78,7 +78,9 @@ async fn a_batch_is_decided_from_memory_and_dated_by_the_database() {
     }
     let decision = recall.decide(stripe(), &batch([operation(account, capture(set_aside.request_id(), 70))]));
     let mut tx = ledger::begin(&bank.store).await.unwrap();
-    assert!(write_recalled_in_tx(&mut tx, decision.expect("the reservation is known")).await.unwrap().is_some());
+    assert!(
+        write_recalled_in_tx(&mut tx, decision.expect("the reservation is known")).await.unwrap().is_some()
+    );
     tx.commit().await.unwrap();
     let row = sqlx::query("select state, captured_units from ledger_reservations where reservation_id = $1");
     let row = row.bind(set_aside.request_id().uuid()).fetch_one(bank.store.pool()).await.unwrap();
@@ -92,7 +94,10 @@ async fn a_batch_is_decided_from_memory_and_dated_by_the_database() {
 async fn what_the_write_could_not_compare_is_not_decided_from_memory() {
     let bank = Bank::new().await;
     let (account, stranger) = (bank.customer(100).await, bank.customer(100).await);
-    let set_aside = operation(account, Action::Reserve { amount: super::bank::amount(5), terms: Terms::ExpiresAt(UnixMs(1)) });
+    let set_aside = operation(
+        account,
+        Action::Reserve { amount: super::bank::amount(5), terms: Terms::ExpiresAt(UnixMs(1)) },
+    );
     let mut recall = recalling(&bank, [set_aside.clone()]).await;
     let known = |recall: &mut Recall, orders: Vec<Submission>| recall.decide(stripe(), &orders).is_some();
     let to_revenue = |account: AccountId| operation(account, debit(1));
@@ -108,7 +113,10 @@ async fn what_the_write_could_not_compare_is_not_decided_from_memory() {
     assert!(!known(&mut recall, batch([twice.clone(), twice])));
     let moved = Submission { may_apply: false, ..Submission::new(to_revenue(account)) };
     assert!(!known(&mut recall, vec![moved]));
-    assert!(!known(&mut recall, batch([operation(account, Action::Expire { reservation: set_aside.request_id() })])));
+    assert!(!known(
+        &mut recall,
+        batch([operation(account, Action::Expire { reservation: set_aside.request_id() })])
+    ));
     assert!(!known(&mut recall, batch([operation(account, Action::Freeze)])));
     assert!(!known(&mut recall, batch([operation(account, capture(new_id(), 1))])));
     assert!(known(&mut recall, batch([to_revenue(account)])), "and all that has changed nothing");
@@ -124,7 +132,8 @@ async fn nothing_is_written_of_what_others_have_moved() {
     let mut recall = recalling(&bank, [operation(account, debit(1))]).await;
     let repeated = operation(account, debit(2));
     let stale = [operation(account, debit(3)), operation(account, reserve(3))];
-    let decided: Vec<_> = stale.into_iter().map(|it| recall.decide(stripe(), &batch([it])).unwrap()).collect();
+    let decided: Vec<_> =
+        stale.into_iter().map(|it| recall.decide(stripe(), &batch([it])).unwrap()).collect();
     applied(&other, repeated.clone()).await;
     for decision in decided {
         assert!(!is_written(&bank, decision).await);
@@ -270,9 +279,10 @@ async fn of_two_that_end_the_same_reservations_one_does() {
             join_all(set_aside.iter().map(|it| writers[round % 2].submit(it.clone()))).await;
         assert_eq!(count(&answers, |it| matches!(it, Ok(Verdict::Applied(_)))), 16, "{answers:?}");
         let taken = set_aside.iter().map(|it| operation(it.account(), capture(it.request_id(), 1)));
-        let freed = set_aside.iter().rev().map(|it| {
-            operation(it.account(), Action::Void { reservation: it.request_id() })
-        });
+        let freed = set_aside
+            .iter()
+            .rev()
+            .map(|it| operation(it.account(), Action::Void { reservation: it.request_id() }));
         let (taken, freed): (Vec<Operation>, Vec<Operation>) = (taken.collect(), freed.collect());
         let (first, second) = tokio::join!(
             join_all(taken.iter().map(|it| writers[0].submit(it.clone()))),
