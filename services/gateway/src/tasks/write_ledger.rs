@@ -167,8 +167,9 @@ impl<R: Riders> LedgerWriter<R> {
         }
     }
 
-    /// One transaction, or two if the first was decided from memory in vain. `unclear` is what the try before would have answered: if any of it is in the rows, it happened.
-    /// Applying waits for the locks of that try, so that afterwards it cannot happen any more.
+    /// One transaction, or two if the first was decided from memory in vain. `unclear` is what the try before would have answered:
+    /// if any of it is in the rows, it happened. Applying waits for the locks of that try, so that afterwards it cannot happen
+    /// any more; what is unclear is therefore never decided from memory.
     async fn try_commit(
         &mut self,
         batch: &[Order<R::Row>],
