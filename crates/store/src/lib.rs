@@ -24,4 +24,4 @@ pub use config::StoreConfig;
 pub use error::{MigrationError, StoreError};
 pub use migrate::Migration;
 pub use single_writer::SingleWriter;
-pub use store::{Store, Tx};
+pub use store::{Conn, Store, Tx};

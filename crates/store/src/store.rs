@@ -7,7 +7,8 @@ use std::{
 };
 
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -19,6 +20,13 @@ use crate::{
 
 /// A transaction. Dropping it without `commit` rolls it back.
 pub type Tx = sqlx::Transaction<'static, sqlx::Postgres>;
+
+/// A connection of a pool, for as long as its owner keeps it.
+pub type Conn = PoolConnection<sqlx::Postgres>;
+
+/// A connection that has idled for longer is asked for a sign of life before it is used: a server that restarts in
+/// between breaks no call that comes after. A busy one is not, for that is a round trip.
+const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// A transaction that its owner forgot or that hangs must not hold locks for ever.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,12 +62,27 @@ impl Store {
 
         let options = with_limits(base, schema, config.statement_timeout);
         let acquire_timeout = config.acquire_timeout;
-        let pool = PgPoolOptions::new()
-            .max_connections(config.max_connections)
-            .acquire_timeout(acquire_timeout)
-            .connect_lazy_with(options.clone());
+        let pool = pool(config.max_connections, acquire_timeout, options.clone());
         first_connection(&pool, config.startup_timeout).await?;
         Ok(Self { pool, shared: Arc::new(Shared { schema, options, acquire_timeout }) })
+    }
+
+    /// The same database through a pool of its own, of `max_connections` whose sessions have these settings. Connects when it is
+    /// used first, and is closed by itself.
+    #[must_use]
+    pub fn with_settings(&self, max_connections: u32, settings: &[(&'static str, &'static str)]) -> Self {
+        let options = self.shared.options.clone().options(settings.iter().copied());
+        let acquire_timeout = self.shared.acquire_timeout;
+        let pool = pool(max_connections, acquire_timeout, options.clone());
+        Self { pool, shared: Arc::new(Shared { schema: self.shared.schema, options, acquire_timeout }) }
+    }
+
+    /// A connection to keep, for statements that are transactions of their own.
+    ///
+    /// # Errors
+    /// `Unavailable` when there is none within `acquire_timeout`.
+    pub async fn acquire(&self) -> Result<Conn, StoreError> {
+        Ok(self.pool.acquire().await?)
     }
 
     /// The pool, for statements outside a transaction.
@@ -120,6 +143,22 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("schema", &self.shared.schema).finish_non_exhaustive()
     }
+}
+
+fn pool(max_connections: u32, acquire_timeout: Duration, options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|conn, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_FOR {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 /// The pool's own patience is a caller's, which is too short where all services start at once.

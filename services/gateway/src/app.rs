@@ -137,7 +137,7 @@ impl App {
         let signals = Signals::default();
         let crash_points = settings.crash_points.clone();
         let log = Log::new(Arc::clone(&ports.audit), settings.log_key.clone());
-        let (ledger_writer, ledger) = LedgerWriter::new(store.clone(), JobRows, WriterLimits::default());
+        let (ledger_writer, ledger) = LedgerWriter::new(&store, JobRows, WriterLimits::default());
         let books = ports.books.clone().unwrap_or_else(|| Arc::new(ledger.clone()));
         let jobs = Jobs::new(
             store.clone(),

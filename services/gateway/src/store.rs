@@ -71,6 +71,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(16, "explained_payments", "../migrations/0016_explained_payments.sql"),
     migration!(17, "channel_loss", "../migrations/0017_channel_loss.sql"),
     migration!(18, "versions_rise", "../migrations/0018_versions_rise.sql"),
+    migration!(19, "cheaper_checks", "../migrations/0019_cheaper_checks.sql"),
 ];
 
 /// Connects and brings the schema up to date.

@@ -53,7 +53,7 @@ impl Bank {
     async fn open(database: &Database, accounts: usize) -> anyhow::Result<Self> {
         let url = database.create().await?;
         let store = store::connect(&StoreConfig::new(url.clone())).await?;
-        let (writer, ledger) = LedgerWriter::new(store.clone(), NoRiders, WriterLimits::default());
+        let (writer, ledger) = LedgerWriter::new(&store, NoRiders, WriterLimits::default());
         let tasks = Tasks::new(Shutdown::new(), GRACE_PERIOD);
         tasks.spawn("write_ledger", writer.run(tasks.shutdown_token()));
         let customers: Vec<CustomerId> = (0..accounts).map(|_| CustomerId::new(Uuid::new_v4())).collect();

@@ -21,7 +21,7 @@ pub mod transactions;
 mod write;
 
 pub use batch::{
-    Applied, Decision, Submission, apply_in_tx, apply_locked_in_tx, apply_one_in_tx, write_recalled_in_tx,
+    Applied, Decision, Submission, apply_in_tx, apply_locked_in_tx, apply_one_in_tx, write_recalled,
 };
 pub use recall::Recall;
 
@@ -31,6 +31,17 @@ use ailayer_store::{Store, StoreError, Tx};
 /// whole, neither here nor where it is looked for what is due. Compiling a plan would take longer than a batch. So would making it
 /// anew for each: left to choose, the server does that for the short arrays of a small batch, because it takes an array that it
 /// does not see yet for a longer one.
+///
+/// Of a connection that does nothing else.
+pub const SETTINGS: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+/// [`SETTINGS`] for one transaction.
 const BEGIN: &str = "begin; set local enable_seqscan = off; set local enable_hashjoin = off;
     set local enable_mergejoin = off; set local jit = off; set local plan_cache_mode = force_generic_plan";
 

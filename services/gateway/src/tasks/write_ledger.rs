@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ailayer_platform::tasks::Shutdown;
-use ailayer_store::{Store, StoreError, Tx};
+use ailayer_store::{Conn, Store, StoreError, Tx};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::ledger::{Stripe, Verdict};
-use crate::store::ledger::{self, Applied, Recall, Submission, apply_locked_in_tx, write_recalled_in_tx};
+use crate::store::ledger::{self, Applied, Decision, Recall, Submission, apply_locked_in_tx, write_recalled};
 use crate::telemetry::{self, Decided};
 
 mod queue;
@@ -37,9 +37,14 @@ const TRIES: u32 = 4;
 /// Wait before the second try; it doubles.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 
+/// One for what is a statement alone, one for transactions.
+const CONNECTIONS: u32 = 2;
+
 /// The task's state.
 pub struct LedgerWriter<R: Riders = NoRiders> {
     store: Store,
+    /// Kept, because to take one from a pool and to give it back are two round trips.
+    conn: Option<Conn>,
     riders: R,
     stripe: Stripe,
     limits: WriterLimits,
@@ -61,15 +66,23 @@ impl From<StoreError> for Failed {
 }
 
 impl<R: Riders> LedgerWriter<R> {
-    /// Prepares a writer on `store`. What rides with operations is written by `riders`.
-    pub fn new(store: Store, riders: R, limits: WriterLimits) -> (Self, LedgerHandle<R::Row>) {
+    /// Prepares a writer on the database of `store`, to which it has two connections of its own. What rides with operations is written
+    /// by `riders`.
+    pub fn new(store: &Store, riders: R, limits: WriterLimits) -> (Self, LedgerHandle<R::Row>) {
         let (handle, queue) = queue::new(limits);
         let stripe = Stripe::of_writer(Uuid::new_v4());
-        (Self { store, riders, stripe, limits, queue, recall: Recall::default() }, handle)
+        let store = store.with_settings(CONNECTIONS, &ledger::SETTINGS);
+        (Self { store, conn: None, riders, stripe, limits, queue, recall: Recall::default() }, handle)
     }
 
-    /// Writes until the shutdown, then what still waits.
+    /// Writes until the shutdown, then what still waits; closes its connections.
     pub async fn run(mut self, shutdown: Shutdown) {
+        self.write_all(shutdown).await;
+        drop(self.conn);
+        self.store.close().await;
+    }
+
+    async fn write_all(&mut self, shutdown: Shutdown) {
         loop {
             let first = tokio::select! {
                 biased;
@@ -175,34 +188,77 @@ impl<R: Riders> LedgerWriter<R> {
         batch: &[Order<R::Row>],
         unclear: &Option<Vec<Answer>>,
     ) -> Result<Vec<Answer>, Failed> {
-        let whole = submissions(batch, &vec![Fit::Fits; batch.len()]);
-        let decision = if unclear.is_none() { self.recall.decide(self.stripe, &whole) } else { None };
-        let mut tx = ledger::begin(&self.store).await?;
+        let mut decision = match unclear {
+            None => self.recall.decide(self.stripe, asked(batch)),
+            Some(_) => None,
+        };
+        if batch.iter().all(|order| order.rider.is_none())
+            && let Some(decision) = decision.take()
+            && let Some(answers) = self.write_alone(batch, decision).await?
+        {
+            return Ok(answers);
+        }
+        let mut tx = self.store.begin().await?;
         let mut fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
         if let Some(decision) = decision.filter(|_| fits.iter().all(|fit| *fit == Fit::Fits)) {
-            if let Some(applied) = write_recalled_in_tx(&mut tx, decision).await? {
+            if let Some(applied) = write_recalled(&mut tx, decision).await? {
                 let answers = answers(batch, &fits, &applied.verdicts)?;
                 return self.finish(tx, batch, applied, answers, Decided::Recalled).await;
             }
-            telemetry::ledger_decided(Decided::Moved);
-            self.recall.forget(self.stripe, &whole);
+            self.moved(batch);
             tx.rollback().await.map_err(StoreError::from)?;
-            tx = ledger::begin(&self.store).await?;
+            tx = self.store.begin().await?;
             fits = riders::lock_in_tx(&self.riders, &mut tx, batch).await?;
         }
         let submissions = submissions(batch, &fits);
         let applied = apply_locked_in_tx(&mut tx, self.stripe, &submissions).await?;
-        let is_ours = is_ours(&submissions, &applied.verdicts) || is_written(batch, &fits);
-        if let Some(answers) = unclear.as_ref().filter(|_| is_ours) {
-            return Ok(answers.clone());
-        }
         let answers = answers(batch, &fits, &applied.verdicts)?;
+        let is_ours = is_ours(&submissions, &applied.verdicts) || is_written(batch, &fits);
+        if let Some(unclear) = unclear.as_ref().filter(|_| is_ours) {
+            return Ok(batch.iter().zip(unclear).zip(answers).map(as_it_happened).collect());
+        }
         if !answers.iter().any(Answer::writes) {
             // Refusals and repeats leave no trace: there is nothing to commit, and nothing that could be unclear.
             tx.rollback().await.map_err(StoreError::from)?;
             return Ok(answers);
         }
         self.finish(tx, batch, applied, answers, Decided::Locked).await
+    }
+
+    /// A batch that is one statement is a transaction by itself, in one round trip. None if it was decided in vain.
+    async fn write_alone(
+        &mut self,
+        batch: &[Order<R::Row>],
+        decision: Decision,
+    ) -> Result<Option<Vec<Answer>>, Failed> {
+        let fits = vec![Fit::Fits; batch.len()];
+        let would_be = answers(batch, &fits, &decision.verdicts)?;
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.store.acquire().await?,
+        };
+        // On an error the connection is not kept.
+        let applied = match write_recalled(&mut conn, decision).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                let unclear = may_have_happened(&error).then_some(would_be);
+                return Err(Failed { error, unclear });
+            }
+        };
+        self.conn = Some(conn);
+        let Some(applied) = applied else {
+            self.moved(batch);
+            return Ok(None);
+        };
+        self.recall.remember(&applied);
+        telemetry::ledger_decided(Decided::Recalled);
+        Ok(Some(answers(batch, &fits, &applied.verdicts)?))
+    }
+
+    /// Others have changed what was decided on.
+    fn moved(&mut self, batch: &[Order<R::Row>]) {
+        telemetry::ledger_decided(Decided::Moved);
+        self.recall.forget(self.stripe, asked(batch));
     }
 
     /// Writes what rides, and commits.
@@ -222,6 +278,11 @@ impl<R: Riders> LedgerWriter<R> {
         telemetry::ledger_decided(decided);
         Ok(answers)
     }
+}
+
+/// The operations of a batch, as they were asked for.
+fn asked<Row>(batch: &[Order<Row>]) -> impl Iterator<Item = &Submission> + Clone {
+    batch.iter().filter_map(|order| order.submission.as_ref())
 }
 
 /// The operations of a batch. One whose change does not fit may not be applied any more.
@@ -245,6 +306,30 @@ fn answers<Row>(batch: &[Order<Row>], fits: &[Fit], verdicts: &[Verdict]) -> Res
 
 fn without_verdict() -> StoreError {
     StoreError::Corrupt("an operation without a verdict".to_owned())
+}
+
+/// Whether a transaction of one statement may be committed all the same: it was not the server that refused it.
+const fn may_have_happened(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Conflict { .. }
+            | StoreError::Violation { .. }
+            | StoreError::Serialization(_)
+            | StoreError::TimedOut(_)
+            | StoreError::Database(sqlx::Error::Database(_))
+    )
+}
+
+/// The answer of a try that was not clear and has happened: what it applied is told by the rows, which know the time.
+fn as_it_happened<Row>(((order, unclear), now): ((&Order<Row>, &Answer), Answer)) -> Answer {
+    match (&order.submission, now) {
+        (Some(submission), Answer::Operation(Verdict::Duplicate(posted)))
+            if posted.transaction_id == submission.transaction_id =>
+        {
+            Answer::Operation(Verdict::Applied(posted))
+        }
+        _ => *unclear,
+    }
 }
 
 /// Whether a part of the batch may fare better: it does not hold what the database refuses, or is not too much at a time.

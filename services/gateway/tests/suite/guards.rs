@@ -209,6 +209,8 @@ async fn a_transaction_is_refused_that_is_not_whole() {
                 .to_owned(),
             "comes with all its lines",
         ),
+        (lines("side, balance_units + 1", "1").replace("by account_id)) - 1", "by account_id)) - 2"), "all its lines"),
+        (lines("side, balance_units + 1", "0").replace("select account_id, version + 1", "select -account_id, version + 1"), "does not sum to zero"),
         (lines("1, balance_units + side", "two.side"), "does not sum to zero"),
         (lines("side, balance_units + 1", "2"), "a balance without its line"),
         (
@@ -220,13 +222,70 @@ async fn a_transaction_is_refused_that_is_not_whole() {
             "moved without a new version",
         ),
         (lines("side, balance_units + 1", "1").replace("'post'", "'freeze'"), "lines that move nothing"),
+        (
+            lines("side, balance_units + 1", "1").replace("select gen_random_uuid(), account_id,", "select gen_random_uuid(), -5,"),
+            "a transaction without its account",
+        ),
     ];
     for (statement, words) in &statements {
         let (rule, message) = refused(pool, statement).await;
         assert_eq!(rule, by, "{statement}: {message}");
         assert!(message.contains(words), "{statement}: {message}");
     }
-    sqlx::query(AssertSqlSafe(lines("side, balance_units + 1", "1"))).execute(pool).await.unwrap();
+    let sound = lines("side, balance_units + 1", "1");
+    sqlx::query(AssertSqlSafe(sound.clone())).execute(pool).await.unwrap();
+    let other = "insert into ledger_accounts (code, kind, asset, side, opened_unix_ms, updated_unix_ms)
+        values ('other', 'revenue:inference', 'other', -1, 0, 0)";
+    sqlx::query(other).execute(pool).await.unwrap();
+    let between = sound.replace("order by side)", "where side = 1 or asset = 'other' order by side)");
+    let (rule, message) = refused(pool, &between).await;
+    assert_eq!(rule, by, "{message}");
+    assert!(message.contains("in one asset"), "{message}");
+}
+
+#[tokio::test]
+async fn a_reservation_is_refused_that_contradicts_itself() {
+    let world = settled().await;
+    let pool = world.store.pool();
+    let new = |amount: &str, captured: &str, state: &str, until: &str, job: &str| {
+        format!(
+            "insert into ledger_reservations (account_id, reservation_id, amount_units, captured_units, state,
+                expires_unix_ms, job_id, updated_unix_ms)
+             select account_id, gen_random_uuid(), {amount}, {captured}, '{state}', {until}, {job}, 0
+             from ledger_accounts where limit_units is not null limit 1"
+        )
+    };
+    let job = "gen_random_uuid()";
+    let forbidden = [
+        new("0", "0", "PENDING", "5", "null"),
+        new("-1", "0", "PENDING", "5", "null"),
+        new("10", "0", "PENDING", "null", "null"),
+        new("10", "0", "PENDING", "5", job),
+        new("10", "1", "PENDING", "5", "null"),
+        new("10", "0", "POSTED", "5", "null"),
+        new("10", "11", "POSTED", "5", "null"),
+        new("10", "-1", "POSTED", "5", "null"),
+        new("10", "1", "VOIDED", "5", "null"),
+        new("10", "1", "EXPIRED", "5", "null"),
+        new("10", "0", "EXPIRED", "null", job),
+        new("10", "0", "LOST", "5", "null"),
+    ];
+    for statement in &forbidden {
+        assert_eq!(refused(pool, statement).await.0, "ledger_reservations_sound", "{statement}");
+    }
+    // What ends leaves the index of what is due, without a place of its own in any other.
+    for statement in [new("10", "0", "PENDING", "5", "null"), new("10", "0", "VOIDED", "5", "null")] {
+        sqlx::query(AssertSqlSafe(statement)).execute(pool).await.unwrap();
+    }
+    let due: i64 =
+        sqlx::query_scalar("select count(*) from ledger_reservations where due_unix_ms is not null")
+            .fetch_one(pool)
+            .await
+            .unwrap();
+    assert_eq!(due, 1);
+    let ended =
+        "update ledger_reservations set amount_units = amount_units + 1 where due_unix_ms is not null";
+    assert_eq!(refused(pool, ended).await.0, "append_only");
 }
 
 /// Posts a header with two lines of these amounts and balances, and raises both accounts' balances by that much.

@@ -2,9 +2,8 @@
 //!
 //! The whole ledger in a test, the locked part of it in a batch: the rules are the same code.
 
-use std::collections::{HashMap, HashSet};
-
 use ailayer_primitives::{Digest, RequestId, UnixMs};
+use foldhash::{HashMap, HashSet};
 
 use super::account::{Account, AccountId, Stripe};
 use super::decide::{Change, decide};
@@ -156,10 +155,9 @@ impl Book {
         now: UnixMs,
     ) -> Result<Vec<(AccountId, Account)>, Refusal> {
         let others = change.lines.iter().map(|(account, _)| *account).filter(|account| *account != id);
-        let touched: Vec<AccountId> = std::iter::once(id).chain(others).collect();
-        let mut after = Vec::with_capacity(touched.len());
+        let mut after = Vec::with_capacity(change.lines.len().max(1));
         let mut updated_at = now;
-        for touched in touched {
+        for touched in std::iter::once(id).chain(others) {
             let mut account = *self.account(touched).ok_or(Refusal::UnknownAccount)?;
             updated_at = updated_at.max(account.updated_at);
             account.version = account.version.checked_add(1).ok_or(Refusal::Overflow)?;

@@ -250,7 +250,8 @@ impl Operation {
             return Err(OperationError::WrongAccount);
         }
         let operation = Self { account, request_id, action, note: Note::default() };
-        match operation.house_kinds().into_iter().find(|kind| !kind.holds(account.asset)) {
+        let elsewhere = operation.house_kinds().find(|kind| !kind.holds(account.asset));
+        match elsewhere {
             Some(kind) => Err(OperationError::WrongAsset(kind)),
             None => Ok(operation),
         }
@@ -312,16 +313,17 @@ impl Operation {
     }
 
     /// Our accounts on the other side.
-    fn house_kinds(&self) -> Vec<HouseKind> {
-        match &self.action {
+    fn house_kinds(&self) -> impl Iterator<Item = HouseKind> {
+        let (one, lines): (Option<HouseKind>, &[HouseLine]) = match &self.action {
             Action::Credit { from: kind, .. }
             | Action::Debit { to: kind, .. }
             | Action::Capture { to: kind, .. }
             | Action::Reverse { from: kind, .. }
-            | Action::Adjust { against: kind, .. } => vec![*kind],
-            Action::Post { lines } => lines.iter().map(|line| line.kind).collect(),
-            _ => Vec::new(),
-        }
+            | Action::Adjust { against: kind, .. } => (Some(*kind), &[]),
+            Action::Post { lines } => (None, lines),
+            _ => (None, &[]),
+        };
+        one.into_iter().chain(lines.iter().map(|line| line.kind))
     }
 
     /// Which sub-account of `kind` this operation posts to, for a writer that posts to `stripe`.
@@ -335,13 +337,15 @@ impl Operation {
     }
 
     /// Every account it may touch, for a writer that posts to `stripe`.
-    pub fn accounts(&self, stripe: Stripe) -> Vec<AccountId> {
-        let mut accounts = vec![self.account];
-        accounts.extend(self.house_kinds().into_iter().map(|kind| self.house(kind, stripe)));
-        if let (Action::Reverse { .. }, Holder::Customer(customer)) = (&self.action, self.account.holder) {
-            accounts.push(AccountId::receivable(customer, self.account.asset));
-        }
-        accounts
+    pub fn accounts(&self, stripe: Stripe) -> impl Iterator<Item = AccountId> {
+        let receivable = match (&self.action, self.account.holder) {
+            (Action::Reverse { .. }, Holder::Customer(customer)) => {
+                Some(AccountId::receivable(customer, self.account.asset))
+            }
+            _ => None,
+        };
+        let house = self.house_kinds().map(move |kind| self.house(kind, stripe));
+        std::iter::once(self.account).chain(house).chain(receivable)
     }
 
     /// What a repeat must agree in: everything but the request id, the note included. Kept for ever, so the text it is

@@ -8,6 +8,7 @@
 
 use ailayer_primitives::UnixMs;
 use ailayer_store::{StoreError, Tx};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::locked::{self, Page};
@@ -35,7 +36,8 @@ impl Submission {
 
 /// What a batch would do, decided from memory.
 pub struct Decision {
-    pub(super) verdicts: Vec<Verdict>,
+    /// The answers, in the order of input, if this is how things are. Their times are completed by the write.
+    pub verdicts: Vec<Verdict>,
     pub(super) page: Page,
 }
 
@@ -77,26 +79,36 @@ pub async fn apply_locked_in_tx(
     }
     let mut page = locked::load_in_tx(tx, stripe, submissions).await?;
     let now = page.now.unwrap_or(UnixMs(0));
-    let verdicts = verdicts(&mut page, stripe, submissions);
-    if !page.book.journal().is_empty() && write::write_in_tx(tx, &page).await?.is_none() {
-        // Under the accounts' locks it cannot happen; whoever made it happen must not be believed.
-        return Err(StoreError::Corrupt("ledger rows moved while they were locked".to_owned()));
+    let verdicts = verdicts(&mut page, stripe, submissions.iter());
+    if !page.book.journal().is_empty() {
+        match write::write(tx, &page).await {
+            // Under the accounts' locks it cannot happen; whoever made it happen must not be believed.
+            Err(StoreError::Violation { constraint }) if constraint == write::MOVED => {
+                return Err(StoreError::Corrupt("ledger rows moved while they were locked".to_owned()));
+            }
+            written => written?,
+        };
     }
     Ok(Applied { verdicts, page, now })
 }
 
-/// Writes what was decided from memory, if that is how things are, and completes its verdicts with the time. None if not: roll
-/// back, and decide under locks. In a transaction of [`super::begin`], whose plans lock in the order given.
+/// Writes what was decided from memory, if that is how things are, and completes its verdicts with the time. None if not: then
+/// nothing is written, a transaction is to be rolled back, and it is to be decided under locks. In a transaction of
+/// [`super::begin`] or on a connection with [`super::SETTINGS`], whose plans lock in the order given.
+///
+/// Outside a transaction it is one by itself, durable when this returns.
 ///
 /// # Errors
-/// On any error the transaction is lost, and nothing of it is applied.
-pub async fn write_recalled_in_tx(tx: &mut Tx, decision: Decision) -> Result<Option<Applied>, StoreError> {
+/// On any error nothing is written; unless the connection was lost outside a transaction: then that is not known.
+pub async fn write_recalled(
+    conn: &mut PgConnection,
+    decision: Decision,
+) -> Result<Option<Applied>, StoreError> {
     let Decision { mut verdicts, page } = decision;
-    let now = match write::write_in_tx(tx, &page).await {
-        Ok(Some(now)) => now,
-        Ok(None) => return Ok(None),
-        // A request id that is known after all, or only some accounts were as they were, so that those have moved without their lines.
-        // What is refused for its own sake is refused under locks, too.
+    let now = match write::write(conn, &page).await {
+        Ok(now) => now,
+        // Others have moved what it was decided on, or a request id is known after all. What is refused for its own sake is refused
+        // under locks, too.
         Err(StoreError::Conflict { constraint } | StoreError::Violation { constraint }) => {
             tracing::debug!(constraint, "the ledger has moved on");
             return Ok(None);
@@ -111,7 +123,11 @@ pub async fn write_recalled_in_tx(tx: &mut Tx, decision: Decision) -> Result<Opt
     Ok(Some(Applied { verdicts, page, now }))
 }
 
-pub(super) fn verdicts(page: &mut Page, stripe: Stripe, submissions: &[Submission]) -> Vec<Verdict> {
+pub(super) fn verdicts<'a>(
+    page: &mut Page,
+    stripe: Stripe,
+    submissions: impl Iterator<Item = &'a Submission>,
+) -> Vec<Verdict> {
     // Without a clock nothing is before anything; the write makes up for it.
     let now = page.now.unwrap_or(UnixMs(0));
     let verdict = |Submission { operation, transaction_id, may_apply }: &Submission| {
@@ -122,7 +138,7 @@ pub(super) fn verdicts(page: &mut Page, stripe: Stripe, submissions: &[Submissio
             Verdict::Refused(Refusal::Moved)
         }
     };
-    submissions.iter().map(verdict).collect()
+    submissions.map(verdict).collect()
 }
 
 /// Applies one operation: for the change of a row that commits together with it.

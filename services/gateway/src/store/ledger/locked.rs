@@ -1,9 +1,10 @@
 //! The part of the ledger that a batch needs: locked, then read.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use ailayer_primitives::{Digest, JobId, RequestId, UnixMs};
 use ailayer_store::{StoreError, Tx};
+use foldhash::{HashMap, HashSet};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -38,7 +39,12 @@ pub(super) struct AccountRow {
 
 impl Page {
     pub(super) fn empty() -> Self {
-        Self { book: Book::default(), now: None, rows: HashMap::new(), stored_reservations: HashSet::new() }
+        Self {
+            book: Book::default(),
+            now: None,
+            rows: HashMap::default(),
+            stored_reservations: HashSet::default(),
+        }
     }
 
     pub(super) fn put_account(&mut self, id: AccountId, row: AccountRow) {
@@ -116,7 +122,7 @@ struct Wanted {
 impl Page {
     /// What these submissions name, each id once.
     fn wanted(&self, submissions: &[Submission]) -> Wanted {
-        let (mut seen, mut wanted) = (HashSet::new(), Wanted::default());
+        let (mut seen, mut wanted) = (HashSet::default(), Wanted::default());
         for operation in submissions.iter().map(|submission| &submission.operation) {
             let Some(row) = self.rows.get(&operation.account()) else { continue };
             let is_reversal = operation.kind() == Kind::Reverse;

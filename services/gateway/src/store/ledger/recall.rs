@@ -39,21 +39,27 @@ impl Default for Recall {
 
 impl Recall {
     /// Decides a batch from memory; none if that cannot be done.
-    pub fn decide(&mut self, stripe: Stripe, submissions: &[Submission]) -> Option<Decision> {
-        if submissions.is_empty() {
-            return None;
-        }
+    pub fn decide<'a>(
+        &mut self,
+        stripe: Stripe,
+        submissions: impl Iterator<Item = &'a Submission> + Clone,
+    ) -> Option<Decision> {
+        submissions.clone().next()?;
         if let Some(rest) = self.rest.checked_sub(1) {
             self.rest = rest;
             return None;
         }
-        let mut page = self.page(stripe, submissions)?;
+        let mut page = self.page(stripe, submissions.clone())?;
         let verdicts = verdicts(&mut page, stripe, submissions);
         let is_applied = |verdict: &Verdict| matches!(verdict, Verdict::Applied(_));
         verdicts.iter().all(is_applied).then_some(Decision { verdicts, page })
     }
 
-    fn page(&mut self, stripe: Stripe, submissions: &[Submission]) -> Option<Page> {
+    fn page<'a>(
+        &mut self,
+        stripe: Stripe,
+        submissions: impl Iterator<Item = &'a Submission>,
+    ) -> Option<Page> {
         let mut page = Page::empty();
         for Submission { operation, may_apply, .. } in submissions {
             if !may_apply || !is_plain(operation.kind()) {
@@ -90,7 +96,7 @@ impl Recall {
     }
 
     /// Others have changed something of what a batch names.
-    pub fn forget(&mut self, stripe: Stripe, submissions: &[Submission]) {
+    pub fn forget<'a>(&mut self, stripe: Stripe, submissions: impl Iterator<Item = &'a Submission>) {
         for Submission { operation, .. } in submissions {
             for id in operation.accounts(stripe) {
                 self.accounts.remove(&id);

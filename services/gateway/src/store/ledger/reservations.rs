@@ -14,7 +14,7 @@ use crate::store::corrupt;
 pub async fn expired(pool: &PgPool, limit: u32) -> Result<Vec<(AccountId, RequestId)>, StoreError> {
     let rows = sqlx::query(
         "select code, reservation_id from ledger_reservations join ledger_accounts using (account_id)
-         where state = 'PENDING' and expires_unix_ms <= (select unix_ms()) order by expires_unix_ms limit $1",
+         where due_unix_ms <= (select unix_ms()) order by due_unix_ms limit $1",
     )
     .bind(i64::from(limit))
     .fetch_all(pool)

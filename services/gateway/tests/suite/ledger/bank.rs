@@ -81,7 +81,7 @@ impl Bank {
     }
 
     pub fn writer_with(&self, store: Store, limits: WriterLimits) -> LedgerHandle {
-        let (writer, handle) = LedgerWriter::new(store, NoRiders, limits);
+        let (writer, handle) = LedgerWriter::new(&store, NoRiders, limits);
         self.tasks.spawn("write_ledger", writer.run(self.shutdown.child()));
         handle
     }

@@ -1,4 +1,5 @@
-//! Stands between a store and its server and cuts connections at the worst moment: at COMMIT.
+//! Stands between a store and its server and cuts connections at the worst moment: at COMMIT, or at a write that is a
+//! transaction by itself.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::bank::Random;
 
 /// A simple query of the PostgreSQL protocol ends with a zero byte.
+const BEGIN: [&[u8]; 2] = [b"BEGIN\0", b"begin;"];
 const COMMIT: &[u8] = b"COMMIT\0";
+const ROLLBACK: &[u8] = b"ROLLBACK\0";
+/// Of the message `Bind` for the ledger's write: the end of the statement's name, one format for all parameters, which is
+/// binary, and their number.
+const WRITE: &[u8] = &[0, 0, 1, 0, 1, 0, 45];
 
 /// What happens to a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +89,7 @@ impl Shared {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+        let (mut in_transaction, mut swallows) = (false, false);
         loop {
             tokio::select! {
                 read = client.read(&mut asked) => {
@@ -90,20 +97,23 @@ impl Shared {
                     if chunk.is_empty() {
                         return Ok(());
                     }
-                    let is_commit = chunk.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
+                    let has = |text: &[u8]| chunk.windows(text.len()).any(|bytes| bytes == text);
+                    let is_commit = has(COMMIT) || (!in_transaction && has(WRITE));
+                    in_transaction = BEGIN.iter().any(|it| has(it))
+                        || (in_transaction && !has(COMMIT) && !has(ROLLBACK));
                     match self.decide(is_commit) {
                         None => server.write_all(chunk).await?,
                         Some(Cut::Before) => return Ok(()),
                         Some(Cut::Racing) => return server.write_all(chunk).await,
                         Some(Cut::After) => {
+                            swallows = true;
                             server.write_all(chunk).await?;
-                            return server.read(&mut answered).await.map(drop);
                         }
                     }
                 }
                 read = server.read(&mut answered) => {
                     let chunk = &answered[..read?];
-                    if chunk.is_empty() {
+                    if chunk.is_empty() || swallows {
                         return Ok(());
                     }
                     client.write_all(chunk).await?;

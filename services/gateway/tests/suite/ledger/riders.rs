@@ -64,7 +64,7 @@ fn writer(bank: &Bank, store: Store) -> LedgerHandle<Move> {
 }
 
 fn writer_within(bank: &Bank, store: Store, limits: WriterLimits) -> LedgerHandle<Move> {
-    let (writer, handle) = LedgerWriter::new(store, Moves, limits);
+    let (writer, handle) = LedgerWriter::new(&store, Moves, limits);
     bank.tasks.spawn("write_ledger", writer.run(bank.shutdown.clone()));
     handle
 }

@@ -186,7 +186,7 @@ async fn sessions_killed_by_the_server_lose_nothing() {
 async fn a_writer_that_dies_in_a_batch_leaves_all_or_nothing() {
     let bank = Bank::new().await;
     let account = bank.customer(100).await;
-    let (writer, handle) = LedgerWriter::new(bank.store.clone(), NoRiders, WriterLimits::default());
+    let (writer, handle) = LedgerWriter::new(&bank.store, NoRiders, WriterLimits::default());
     let (running, abort) = abortable(writer.run(Shutdown::new()));
     bank.tasks.spawn("write_ledger", async move {
         let _ = running.await;
