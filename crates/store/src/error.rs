@@ -147,6 +147,19 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::Serialization(_) | Self::TimedOut(_))
     }
 
+    /// Whether the server has refused the statement, so that nothing of it happened. If not, a statement that is a transaction by itself
+    /// may have been committed all the same, like one whose `commit` failed.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::Violation { .. }
+                | Self::Serialization(_)
+                | Self::TimedOut(_)
+                | Self::Database(sqlx::Error::Database(_))
+        )
+    }
+
     /// Name of the unique constraint that a row violated.
     pub fn conflicting_constraint(&self) -> Option<&str> {
         match self {

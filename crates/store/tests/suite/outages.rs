@@ -140,6 +140,25 @@ async fn every_connection_has_its_limits() {
 }
 
 #[tokio::test]
+async fn a_pool_of_its_own_has_its_own_settings_and_the_same_limits() {
+    let store = new_store().await;
+    let own = store.with_settings(1, &[("enable_seqscan", "off")]);
+    let mut conn = own.acquire().await.unwrap();
+    let mut show = async |name: &str| -> String {
+        sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&mut *conn).await.unwrap()
+    };
+    assert_eq!(show("enable_seqscan").await, "off");
+    assert_eq!(show("search_path").await, store.schema());
+    let limit: String = sqlx::query_scalar("show statement_timeout").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(show("statement_timeout").await, limit);
+    drop(conn);
+    let other: String = sqlx::query_scalar("show enable_seqscan").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(other, "on", "the pool that it was made from is as it was");
+    own.close().await;
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
 async fn errors_are_told_apart() {
     let store = new_store().await;
     let run = |sql: &'static str| {
@@ -152,6 +171,7 @@ async fn errors_are_told_apart() {
         .unwrap();
     let error = run("insert into thing values (1, 1), (1, 2)").await;
     assert_eq!(error.conflicting_constraint(), Some("thing_id"));
+    assert!(error.is_refusal());
     assert_eq!(error.to_string(), "unique constraint thing_id is violated");
     let error = run("insert into thing values (1, 11)").await;
     assert!(matches!(&error, StoreError::Violation { constraint } if constraint == "small"), "{error:?}");
@@ -162,6 +182,9 @@ async fn errors_are_told_apart() {
     );
     let error = run("select * from nothing").await;
     assert!(matches!(error, StoreError::Database(_)) && !error.is_transient(), "{error:?}");
+    assert!(error.is_refusal());
+    let cut = run("select pg_terminate_backend(pg_backend_pid())").await;
+    assert!(matches!(cut, StoreError::Unavailable(_)) && !cut.is_refusal(), "{cut:?}");
     assert_eq!(Failure::from(error).reason(), ErrorReason::Internal);
     let misread = sqlx::query_scalar::<_, i64>("select 'text'").fetch_one(store.pool()).await.unwrap_err();
     assert!(matches!(StoreError::from(misread), StoreError::Corrupt(_)));

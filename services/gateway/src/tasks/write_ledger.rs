@@ -241,7 +241,7 @@ impl<R: Riders> LedgerWriter<R> {
         let applied = match write_recalled(&mut conn, decision).await {
             Ok(applied) => applied,
             Err(error) => {
-                let unclear = may_have_happened(&error).then_some(would_be);
+                let unclear = (!error.is_refusal()).then_some(would_be);
                 return Err(Failed { error, unclear });
             }
         };
@@ -306,18 +306,6 @@ fn answers<Row>(batch: &[Order<Row>], fits: &[Fit], verdicts: &[Verdict]) -> Res
 
 fn without_verdict() -> StoreError {
     StoreError::Corrupt("an operation without a verdict".to_owned())
-}
-
-/// Whether a transaction of one statement may be committed all the same: it was not the server that refused it.
-const fn may_have_happened(error: &StoreError) -> bool {
-    !matches!(
-        error,
-        StoreError::Conflict { .. }
-            | StoreError::Violation { .. }
-            | StoreError::Serialization(_)
-            | StoreError::TimedOut(_)
-            | StoreError::Database(sqlx::Error::Database(_))
-    )
 }
 
 /// The answer of a try that was not clear and has happened: what it applied is told by the rows, which know the time.
