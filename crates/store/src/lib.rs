@@ -15,6 +15,7 @@ mod error;
 pub mod event_log;
 pub mod inbox;
 mod integer;
+mod kept_conn;
 mod migrate;
 pub mod outbox;
 pub mod single_writer;
@@ -22,6 +23,7 @@ mod store;
 
 pub use config::StoreConfig;
 pub use error::{MigrationError, StoreError};
+pub use kept_conn::{KeptConn, discard};
 pub use migrate::Migration;
 pub use single_writer::SingleWriter;
 pub use store::{Conn, Store, Tx};

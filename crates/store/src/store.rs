@@ -26,7 +26,7 @@ pub type Conn = PoolConnection<sqlx::Postgres>;
 
 /// A connection that has idled for longer is asked for a sign of life before it is used: a server that restarts in
 /// between breaks no call that comes after. A busy one is not, for that is a round trip.
-const TRUSTED_FOR: Duration = Duration::from_millis(100);
+pub(crate) const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// A transaction that its owner forgot or that hangs must not hold locks for ever.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ impl Store {
         Self { pool, shared: Arc::new(Shared { schema: self.shared.schema, options, acquire_timeout }) }
     }
 
-    /// A connection to keep, for statements that are transactions of their own.
+    /// A connection out of the pool, for statements that are transactions of their own: [`crate::KeptConn`] keeps it.
     ///
     /// # Errors
     /// `Unavailable` when there is none within `acquire_timeout`.
@@ -124,7 +124,7 @@ impl Store {
         self.shared.schema
     }
 
-    /// Waits until all connections are returned, and closes them.
+    /// Waits until all connections are returned, and closes them: as long as a server that hangs makes its users wait.
     pub async fn close(&self) {
         self.pool.close().await;
     }

@@ -1,6 +1,7 @@
 -- The same checks as in 0014 and 0018 at two thirds of the cost. What a check costs is, for a batch of a few operations, the
 -- starting of its query: so each is one query of as few steps as it takes, which brings the number of the first rule that is broken.
--- Rows of tables are looked up one by one, by their keys and up to the first, which leaves no other plan.
+-- Rows of tables are looked up one by one, by their keys and up to the first, which leaves no other plan. A setting of a function costs
+-- with every call; whoever writes to the ledger has compiling of plans off already.
 
 create function rule_of(broken smallint, variadic rules text[]) returns text language sql immutable
     return rules[broken];
@@ -96,7 +97,8 @@ begin
     return null;
 end $$;
 
--- A reservation that ends stays where it is: no index names its state, so that its row moves in none of them. Its rules are one.
+-- A job's reservation that ends stays where it is: no index names its state, so that its row moves in none of them. The rules of all
+-- are one. This rewrites the table, once.
 do $$
 declare
     name text;

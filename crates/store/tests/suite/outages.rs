@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ailayer_devnet::{Postgres, Signal};
 use ailayer_platform::error::{ErrorReason, Failure};
-use ailayer_store::{Store, StoreConfig, StoreError, event_log};
+use ailayer_store::{KeptConn, Store, StoreConfig, StoreError, event_log};
 use uuid::Uuid;
 
 use crate::schema::{MIGRATIONS, new_database, new_store};
@@ -156,6 +156,27 @@ async fn a_pool_of_its_own_has_its_own_settings_and_the_same_limits() {
     assert_eq!(other, "on", "the pool that it was made from is as it was");
     own.close().await;
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_is_replaced_when_it_has_gone() {
+    let store = new_store().await;
+    let mut kept = KeptConn::default();
+    let mut backends = Vec::new();
+    for _ in 0..3 {
+        let mut conn = kept.take(&store).await.unwrap();
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *conn).await.unwrap();
+        backends.push(pid);
+        kept.put(conn);
+        if backends.len() == 2 {
+            let cut = sqlx::query("select pg_terminate_backend($1, 5000)").bind(pid);
+            cut.execute(store.pool()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+    assert_eq!(backends[0], backends[1], "it is kept");
+    assert_ne!(backends[1], backends[2], "and asked for a sign of life when it has idled");
+    kept.close().await;
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@
 //!
 //! - An operation that the database refuses, or takes too long over, is found by halving the batch; its neighbours are
 //!   written.
-//! - After a commit that was not answered the batch is written again: the accounts' locks wait for the end of the first
-//!   attempt, and what it has applied is known by its request ids.
+//! - After a commit that was not answered the batch is applied again, under locks, and what the first attempt has applied is known
+//!   by its request ids. The locks wait for the end of a transaction. A single statement may still be on its way, and come after:
+//!   it is refused then, see `try_commit`.
 //! - An operation whose caller went away is written all the same.
 //! - Rows of other tables ride along ([`riders`]), with an operation or alone.
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ailayer_platform::tasks::Shutdown;
-use ailayer_store::{Conn, Store, StoreError, Tx};
+use ailayer_store::{KeptConn, Store, StoreError, Tx};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -37,14 +38,16 @@ const TRIES: u32 = 4;
 /// Wait before the second try; it doubles.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 
-/// One for what is a statement alone, one for transactions.
-const CONNECTIONS: u32 = 2;
+/// One for what is a statement alone, one for transactions, and one while the other is on its way back.
+const CONNECTIONS: u32 = 3;
+/// How long closing them may take: everybody has been answered, and a server that hangs is not waited for.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The task's state.
 pub struct LedgerWriter<R: Riders = NoRiders> {
     store: Store,
-    /// Kept, because to take one from a pool and to give it back are two round trips.
-    conn: Option<Conn>,
+    /// For what is a statement alone.
+    conn: KeptConn,
     riders: R,
     stripe: Stripe,
     limits: WriterLimits,
@@ -72,14 +75,25 @@ impl<R: Riders> LedgerWriter<R> {
         let (handle, queue) = queue::new(limits);
         let stripe = Stripe::of_writer(Uuid::new_v4());
         let store = store.with_settings(CONNECTIONS, &ledger::SETTINGS);
-        (Self { store, conn: None, riders, stripe, limits, queue, recall: Recall::default() }, handle)
+        (
+            Self {
+                store,
+                conn: KeptConn::default(),
+                riders,
+                stripe,
+                limits,
+                queue,
+                recall: Recall::default(),
+            },
+            handle,
+        )
     }
 
     /// Writes until the shutdown, then what still waits; closes its connections.
     pub async fn run(mut self, shutdown: Shutdown) {
         self.write_all(shutdown).await;
-        drop(self.conn);
-        self.store.close().await;
+        self.conn.close().await;
+        let _ = tokio::time::timeout(CLOSING, self.store.close()).await;
     }
 
     async fn write_all(&mut self, shutdown: Shutdown) {
@@ -181,8 +195,13 @@ impl<R: Riders> LedgerWriter<R> {
     }
 
     /// One transaction, or two if the first was decided from memory in vain. `unclear` is what the try before would have answered:
-    /// if any of it is in the rows, it happened. Applying waits for the locks of that try, so that afterwards it cannot happen
-    /// any more; what is unclear is therefore never decided from memory.
+    /// if any of it is in the rows, it happened. If nothing is, it cannot happen any more:
+    /// - of a transaction, because applying waits for its locks;
+    /// - of a statement that comes late, because all of it is compared first. If this try applies anything, the statement's accounts have
+    ///   moved on; if this try applies nothing, the rows were not as the statement was decided on, and versions never fall. Time makes no
+    ///   difference, for what is decided from memory does not look at it.
+    ///
+    /// What is unclear is never decided from memory.
     async fn try_commit(
         &mut self,
         batch: &[Order<R::Row>],
@@ -233,19 +252,16 @@ impl<R: Riders> LedgerWriter<R> {
     ) -> Result<Option<Vec<Answer>>, Failed> {
         let fits = vec![Fit::Fits; batch.len()];
         let would_be = answers(batch, &fits, &decision.verdicts)?;
-        let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => self.store.acquire().await?,
-        };
-        // On an error the connection is not kept.
+        let mut conn = self.conn.take(&self.store).await?;
         let applied = match write_recalled(&mut conn, decision).await {
             Ok(applied) => applied,
             Err(error) => {
+                ailayer_store::discard(conn);
                 let unclear = (!error.is_refusal()).then_some(would_be);
                 return Err(Failed { error, unclear });
             }
         };
-        self.conn = Some(conn);
+        self.conn.put(conn);
         let Some(applied) = applied else {
             self.moved(batch);
             return Ok(None);

@@ -273,7 +273,7 @@ async fn a_reservation_is_refused_that_contradicts_itself() {
     for statement in &forbidden {
         assert_eq!(refused(pool, statement).await.0, "ledger_reservations_sound", "{statement}");
     }
-    // What ends leaves the index of what is due, without a place of its own in any other.
+    // What has ended is not due.
     for statement in [new("10", "0", "PENDING", "5", "null"), new("10", "0", "VOIDED", "5", "null")] {
         sqlx::query(AssertSqlSafe(statement)).execute(pool).await.unwrap();
     }

@@ -99,7 +99,7 @@ pub async fn apply_locked_in_tx(
 /// Outside a transaction it is one by itself, durable when this returns.
 ///
 /// # Errors
-/// On any error nothing is written; unless the connection was lost outside a transaction: then that is not known.
+/// Of an error that is no [refusal](StoreError::is_refusal) it is not known outside a transaction whether it was written.
 pub async fn write_recalled(
     conn: &mut PgConnection,
     decision: Decision,

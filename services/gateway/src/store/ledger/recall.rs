@@ -116,7 +116,8 @@ impl Recall {
     }
 }
 
-/// Looks at nothing but its accounts and a pending reservation.
+/// Looks at nothing but its accounts and a pending reservation, and never at the time: a statement that was decided from memory may
+/// come late, behind the look whether it has happened.
 const fn is_plain(kind: Kind) -> bool {
     matches!(kind, Kind::Credit | Kind::Debit | Kind::Reserve | Kind::Capture | Kind::Void | Kind::Post)
 }

@@ -75,8 +75,8 @@ pub(super) const MOVED: &str = "ledger_moved";
 /// happened when this returns.
 ///
 /// # Errors
-/// `Violation` of [`MOVED`] when rows are not as the page has them, `Conflict` when a request id is known after all. On any
-/// error nothing is written.
+/// `Violation` of [`MOVED`] when rows are not as the page has them, `Conflict` when a request id is known after all. Of an error
+/// that is no [refusal](StoreError::is_refusal) it is not known outside a transaction whether it was written.
 pub(super) async fn write(conn: &mut PgConnection, page: &Page) -> Result<UnixMs, StoreError> {
     let query = bind_accounts(sqlx::query(WRITE), page);
     let query = bind_lines(bind_headers(query, page)?, page)?;

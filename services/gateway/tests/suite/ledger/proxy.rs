@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ailayer_platform::tasks::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,13 +28,20 @@ pub enum Cut {
     After,
     /// Whichever comes first.
     Racing,
+    /// The client is cut off at once; the server sees it when everybody has long given up on it.
+    Late,
 }
+
+/// Longer than a writer takes to look and to apply anew.
+pub const LATE: Duration = Duration::from_millis(400);
 
 /// When connections are cut.
 #[derive(Debug, Clone)]
 pub enum Plan {
     Never,
     Always(Cut),
+    /// The next one.
+    Once(Cut),
     /// Every second commit or so, at most twice in a row.
     Sometimes(Random),
     /// Of so many commits one, at most twice in a row.
@@ -105,6 +113,12 @@ impl Shared {
                         None => server.write_all(chunk).await?,
                         Some(Cut::Before) => return Ok(()),
                         Some(Cut::Racing) => return server.write_all(chunk).await,
+                        Some(Cut::Late) => {
+                            drop(client);
+                            tokio::time::sleep(LATE).await;
+                            server.write_all(chunk).await?;
+                            return server.read(&mut answered).await.map(drop);
+                        }
                         Some(Cut::After) => {
                             swallows = true;
                             server.write_all(chunk).await?;
@@ -126,8 +140,14 @@ impl Shared {
         if !is_commit {
             return None;
         }
-        let cut = match &mut *self.plan.lock().unwrap() {
-            Plan::Never => None,
+        let mut plan = self.plan.lock().unwrap();
+        if let Plan::Once(cut) = *plan {
+            *plan = Plan::Never;
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+            return Some(cut);
+        }
+        let cut = match &mut *plan {
+            Plan::Never | Plan::Once(_) => None,
             Plan::Always(cut) => Some(*cut),
             Plan::Sometimes(random) => match random.below(6) {
                 0 => Some(Cut::Before),

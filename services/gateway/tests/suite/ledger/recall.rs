@@ -1,6 +1,6 @@
 //! What is decided from memory, and what others have done meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ailayer_gateway::domain::ledger::{
     AccountId, Action, HouseKind, Operation, Refusal, ReservationState, Stripe, Terms, Verdict,
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::bank::{
     Answer, Bank, applied, capture, connect, count, credit, debit, new_id, operation, refused, reserve,
 };
-use super::proxy::{Cut, Plan, Proxy};
+use super::proxy::{Cut, LATE, Plan, Proxy};
 
 fn stripe() -> Stripe {
     Stripe::of_writer(Uuid::from_u128(1))
@@ -212,7 +212,7 @@ async fn a_write_that_waits_for_a_row_goes_by_what_comes_of_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_of_what_was_decided_from_memory_may_be_cut_as_any_other() {
-    for cut in [Cut::Before, Cut::After, Cut::Racing] {
+    for cut in [Cut::Before, Cut::After, Cut::Racing, Cut::Late] {
         let bank = Bank::new().await;
         let account = bank.customer(100).await;
         let proxy = Proxy::start(bank.port, &bank.tasks).await;
@@ -231,6 +231,26 @@ async fn a_commit_of_what_was_decided_from_memory_may_be_cut_as_any_other() {
         assert_eq!(bank.balance(account).await, 67, "{cut:?}");
         bank.verify().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_comes_when_it_was_given_up_is_refused() {
+    let bank = Bank::new().await;
+    let account = bank.customer(100).await;
+    let proxy = Proxy::start(bank.port, &bank.tasks).await;
+    let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
+    let writer = bank.writer_with(connect(&url).await, WriterLimits::default());
+    applied(&writer, operation(account, debit(1))).await;
+    applied(&writer, operation(account, debit(1))).await;
+    proxy.set(Plan::Once(Cut::Late));
+    let started = Instant::now();
+    applied(&writer, operation(account, debit(30))).await;
+    assert!(started.elapsed() < LATE, "it was applied anew, and did not wait for what comes late");
+    assert_eq!(proxy.cuts(), 1);
+    tokio::time::sleep(LATE * 2).await;
+    assert_eq!(bank.balance(account).await, 68);
+    applied(&writer, operation(account, debit(1))).await;
+    bank.verify().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
