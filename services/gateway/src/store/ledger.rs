@@ -53,3 +53,16 @@ const BEGIN: &str = "begin; set local enable_seqscan = off; set local enable_has
 pub async fn begin(store: &Store) -> Result<Tx, StoreError> {
     store.begin_with(BEGIN).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN, SETTINGS};
+
+    #[test]
+    fn a_transaction_has_the_settings_of_the_writers_connections() {
+        for (name, value) in SETTINGS {
+            assert!(BEGIN.contains(&format!("set local {name} = {value}")), "{name}");
+        }
+        assert_eq!(BEGIN.matches("set local").count(), SETTINGS.len());
+    }
+}

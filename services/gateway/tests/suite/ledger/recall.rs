@@ -8,7 +8,7 @@ use ailayer_gateway::domain::ledger::{
 use ailayer_gateway::store::ledger::{
     self, Decision, Recall, Submission, apply_locked_in_tx, write_recalled,
 };
-use ailayer_gateway::tasks::write_ledger::{SubmitError, WriterLimits};
+use ailayer_gateway::tasks::write_ledger::{LedgerHandle, SubmitError, WriterLimits};
 use ailayer_primitives::UnixMs;
 use futures::future::join_all;
 use sqlx::Row as _;
@@ -210,16 +210,22 @@ async fn a_write_that_waits_for_a_row_goes_by_what_comes_of_it() {
     }
 }
 
+/// A writer whose connections can be cut, and which remembers `account`, two less than it was.
+async fn through_a_proxy(bank: &Bank, account: AccountId) -> (Proxy, LedgerHandle) {
+    let proxy = Proxy::start(bank.port, &bank.tasks).await;
+    let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
+    let writer = bank.writer_with(connect(&url).await, WriterLimits::default());
+    applied(&writer, operation(account, debit(1))).await;
+    applied(&writer, operation(account, debit(1))).await;
+    (proxy, writer)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_of_what_was_decided_from_memory_may_be_cut_as_any_other() {
     for cut in [Cut::Before, Cut::After, Cut::Racing, Cut::Late] {
         let bank = Bank::new().await;
         let account = bank.customer(100).await;
-        let proxy = Proxy::start(bank.port, &bank.tasks).await;
-        let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
-        let writer = bank.writer_with(connect(&url).await, WriterLimits::default());
-        applied(&writer, operation(account, debit(1))).await;
-        applied(&writer, operation(account, debit(1))).await;
+        let (proxy, writer) = through_a_proxy(&bank, account).await;
         proxy.set(Plan::Always(cut));
         let request = operation(account, debit(30));
         let answer = writer.submit(request.clone()).await;
@@ -237,11 +243,7 @@ async fn a_commit_of_what_was_decided_from_memory_may_be_cut_as_any_other() {
 async fn a_statement_that_comes_when_it_was_given_up_is_refused() {
     let bank = Bank::new().await;
     let account = bank.customer(100).await;
-    let proxy = Proxy::start(bank.port, &bank.tasks).await;
-    let url = bank.url.replace(&format!(":{}/", bank.port), &format!(":{}/", proxy.port));
-    let writer = bank.writer_with(connect(&url).await, WriterLimits::default());
-    applied(&writer, operation(account, debit(1))).await;
-    applied(&writer, operation(account, debit(1))).await;
+    let (proxy, writer) = through_a_proxy(&bank, account).await;
     proxy.set(Plan::Once(Cut::Late));
     let started = Instant::now();
     applied(&writer, operation(account, debit(30))).await;
